@@ -1,0 +1,34 @@
+"""Fixtures that several test files share."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+torch.set_num_threads(1)
+
+from utils import ReplayBuffer  # noqa: E402
+
+
+@pytest.fixture
+def root():
+    """The repository's folder."""
+    return ROOT
+
+
+@pytest.fixture
+def full_buffer():
+    """A function (state_dim, action_dim, size) -> a `ReplayBuffer` of that many random transitions, a tenth of them terminal."""
+
+    def fill(state_dim=5, action_dim=3, size=500, **kwargs):
+        rng = np.random.default_rng(0)
+        buffer = ReplayBuffer(state_dim, action_dim, size, seed=0, **kwargs)
+        states, next_states = rng.normal(size=(2, size, state_dim))
+        buffer.add(states, rng.uniform(-1, 1, (size, action_dim)), next_states, rng.normal(size=size), rng.random(size) < 0.1)
+        return buffer
+
+    return fill

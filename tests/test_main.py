@@ -1,0 +1,280 @@
+"""The training loop: what it leaves behind, how it ends, and what it says to bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+import main as main_module
+from main import Args, exploration_noise, main, make_args
+from TD3 import TD3
+from utils import CURVE, ReplayBuffer, eval_policy
+from vector import make_env
+
+PENDULUM = "InvertedPendulumBulletEnv-v0"
+SMALL = {"env": PENDULUM, "num_envs": 4, "start_timesteps": 200, "eval_freq": 400, "max_timesteps": 800, "eval_episodes": 2,
+         "hidden": 16, "batch_size": 32, "buffer_size": 5000}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path, monkeypatch):
+    """Every run leaves its files in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_run_leaves_curve_checkpoints_arguments_and_tensorboard(tmp_path):
+    result = main(**SMALL, name="a", seed=3)
+    assert result.name == "a" and not result.interrupted
+    with open("results/a.csv") as f:
+        rows = list(csv.reader(f))
+    assert rows[0] == CURVE and [row[0] for row in rows[1:]] == ["400", "800"]
+    np.testing.assert_allclose(result.curve["mean_return"], [float(row[2]) for row in rows[1:]])
+    assert result.best == pytest.approx(result.curve["mean_return"].max(), abs=0.06)
+    endings = ["actor", "actor_optimizer", "critic", "critic_optimizer"]
+    expected = [f"{which}_{ending}" for which in ("best", "latest") for ending in endings]
+    assert sorted(os.listdir("models/a")) == ["args.json", *expected]
+    kept = json.loads((tmp_path / "models/a/args.json").read_text())
+    assert kept["seed"] == 3 and kept["hidden"] == 16 and kept["command"].startswith("python main.py --env Inverted")
+    assert any(name.startswith("events.out.tfevents") for name in os.listdir("runs/a"))
+
+    latest = TD3(5, 1, 1.0, hidden=16)
+    latest.load("models/a/latest", inference=True)
+    states = np.random.default_rng(0).normal(size=(5, 5))
+    np.testing.assert_array_equal(latest.select_action(states), result.policy.select_action(states))
+    assert not psutil.Process().children(), "no worker is left"
+
+
+def test_tensorboard_holds_the_curve():
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = main(**SMALL, name="a")
+    board = EventAccumulator("runs/a")
+    board.Reload()
+    events = board.Scalars("eval/mean_return")
+    assert [event.step for event in events] == [400, 800]
+    np.testing.assert_allclose([event.value for event in events], result.curve["mean_return"], rtol=1e-4)
+    assert {"train/critic_loss", "train/actor_loss"} <= set(board.Tags()["scalars"])
+
+
+def test_the_best_policy_is_kept_when_later_ones_are_worse():
+    """Evaluated again, models/a/best_* gives the best return of the curve."""
+    result = main(**SMALL | {"max_timesteps": 2400}, name="a")
+    best = TD3(5, 1, 1.0, hidden=16)
+    best.load("models/a/best")
+    seen = eval_policy(best, PENDULUM, eval_episodes=2)
+    assert seen.mean == pytest.approx(result.best)
+    assert result.curve["mean_return"].argmax() < 5 or result.best > result.curve["mean_return"][:-1].max()
+
+
+def test_the_same_seed_trains_the_same_policy_and_another_seed_another():
+    weights = [main(**SMALL, seed=seed, save_model=False).policy.actor.l2.weight for seed in (1, 1, 2)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not os.path.exists("models")
+
+
+def test_the_paper_recipe_is_the_plain_loop_of_the_article():
+    """One ant, one update a step, against the loop written out by hand with the same random numbers."""
+    args = {"env": PENDULUM, "recipe": "paper", "start_timesteps": 60, "max_timesteps": 160, "eval_freq": 160,
+            "eval_episodes": 1, "hidden": 16, "batch_size": 8, "seed": 4}  # fmt: skip
+    result = main(**args, threads=1, save_model=False)
+
+    torch.manual_seed(4)
+    rng = np.random.default_rng(4)
+    policy, buffer = TD3(5, 1, 1.0, hidden=16), ReplayBuffer(5, 1, seed=4)
+    env = make_env(PENDULUM)
+    state, _ = env.reset(seed=4)
+    for t in range(160):
+        if t < 60:
+            action = rng.uniform(-1, 1, 1).astype(np.float32)
+        else:
+            action = (policy.select_action(state) + 0.1 * rng.standard_normal(1)).clip(-1, 1).astype(np.float32)
+        if t > 60:
+            policy.train(buffer, 8)
+        next_state, reward, terminated, truncated, _ = env.step(action)
+        buffer.add(state, action, next_state, reward, terminated)
+        state = env.reset()[0] if terminated or truncated else next_state
+    env.close()
+    assert policy.total_it == result.policy.total_it == 99
+    for ours, plain in zip(result.policy.actor.parameters(), policy.actor.parameters(), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_a_time_limit_is_not_stored_as_terminal(monkeypatch):
+    """In an environment that ends by its time limit alone, every stored transition goes on, across the border of episodes."""
+    kept = []
+    real = ReplayBuffer.__init__
+    monkeypatch.setattr(ReplayBuffer, "__init__", lambda self, *a, **k: (real(self, *a, **k), kept.append(self))[0])
+    main(**SMALL | {"env": "ReacherBulletEnv-v0", "max_timesteps": 1600}, n_step=1, save_model=False)
+    (buffer,) = kept
+    assert len(buffer) == 1600 > 4 * 150, "the time limit of 150 steps was reached"
+    assert buffer.not_done[: len(buffer)].min() == 1
+    first_states = buffer.state[1::4][: len(buffer) // 4 - 1]
+    jumps = (buffer.next_state[: len(buffer)].reshape(-1, 4, 9)[:-1] != buffer.state[: len(buffer)].reshape(-1, 4, 9)[1:]).any(-1)
+    assert jumps.sum(0).tolist() == [2, 2, 2, 2] and len(first_states), "each ant began two new episodes, and no reset is stored"
+
+
+def test_a_second_run_of_the_same_name_overwrites_nothing():
+    first = main(**SMALL, name="a")
+    before = open("models/a/best_actor", "rb").read()
+    second = main(**SMALL, name="a", seed=9)
+    assert (first.name, second.name) == ("a", "a-2")
+    assert open("models/a/best_actor", "rb").read() == before
+    assert os.path.exists("results/a-2.csv")
+
+
+def test_load_model_goes_on_from_a_policy():
+    first = main(**SMALL, name="a")
+    second = main(**SMALL | {"max_timesteps": 204}, name="b", load_model="models/a/latest")  # ends before its first update
+    for a, b in zip(first.policy.actor.parameters(), second.policy.actor.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_max_minutes_ends_a_run():
+    result = main(**SMALL | {"max_timesteps": 10**9, "max_minutes": 0.02}, save_model=False)
+    assert 1.2 <= result.seconds < 30 and len(result.curve["timesteps"])
+
+
+def test_the_ladder_gives_each_ant_its_noise():
+    args = Args(num_envs=3, expl_noise=0.1, expl_noise_max=0.4)
+    np.testing.assert_allclose(exploration_noise(args), [[0.1], [0.2], [0.4]])
+    np.testing.assert_allclose(exploration_noise(Args(num_envs=2, expl_noise=0.1, expl_noise_max=None)), [[0.1], [0.1]])
+
+
+# --- a real process, interrupted ------------------------------------------------------------------------------------------------
+
+
+def start(root, *extra):
+    """`python main.py` in a process of its own, after its first evaluation; returns it and its workers."""
+    words = [sys.executable, str(root / "main.py"), "--env", PENDULUM, "--start-timesteps", "200", "--eval-freq", "2000"]
+    words += ["--num-envs", "4", "--hidden", "16", "--name", "a", *extra]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.time() + 60
+    while not os.path.exists("models/a/best_actor"):
+        assert process.poll() is None, process.stderr.read()
+        assert time.time() < deadline
+        time.sleep(0.05)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_cleanly_with_everything_saved(root, number):
+    process, workers = start(root)
+    assert workers
+    os.killpg(process.pid, number) if number == signal.SIGINT else os.kill(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Interrupted." in out and "Traceback" not in err
+    assert not any(worker.is_running() for worker in workers)
+    assert not [name for name in os.listdir("models/a") if name.endswith(".part")]
+    for which in ("best", "latest"):
+        TD3(5, 1, 1.0, hidden=16, layer_norm=True).load(f"models/a/{which}")
+    with open("results/a.csv") as f:
+        assert len(list(csv.reader(f))) >= 3, "the curve ends with an evaluation of the moment of the interrupt"
+
+
+def test_a_killed_run_leaves_a_whole_checkpoint_and_no_worker(root):
+    process, workers = start(root)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.time() + 10
+    while time.time() < deadline and any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers):
+        time.sleep(0.1)
+    assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
+    TD3(5, 1, 1.0, hidden=16, layer_norm=True).load("models/a/best")
+
+
+# --- bad input -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "args, sentence",
+    [
+        ({"env": "AntBuletEnv-v0"}, "There is no environment 'AntBuletEnv-v0': did you mean 'AntBulletEnv-v0'?"),
+        ({"batchsize": 256}, "There is no argument 'batchsize': did you mean 'batch_size'?"),
+        ({"xyz": 1}, "There is no argument 'xyz': expected one of recipe, policy, env"),
+        ({"recipe": "quick"}, "recipe is 'quick': expected 'fast' or 'paper'."),
+        ({"policy": "SAC"}, "policy is 'SAC': expected 'TD3'."),
+        ({"max_timesteps": 0}, "max_timesteps is 0: expected at least 1."),
+        ({"num_envs": -2}, "num_envs is -2: expected at least 1."),
+        ({"batch_size": 0}, "batch_size is 0: expected at least 1."),
+        ({"start_timesteps": -1}, "start_timesteps is -1: expected 0 or more."),
+        ({"max_timesteps": "many"}, "max_timesteps is 'many': expected a whole number."),
+        ({"max_timesteps": 10.5}, "max_timesteps is 10.5: expected a whole number."),
+        ({"seed": True}, "seed is True: expected a whole number."),
+        ({"seed": None}, "seed is None: expected a whole number."),
+        ({"discount": "0.9"}, "discount is '0.9': expected a number."),
+        ({"discount": float("nan")}, "discount is nan: expected a number."),
+        ({"discount": 1.5}, "discount is 1.5: expected a number from 0 to 1."),
+        ({"tau": 0}, "tau is 0.0: expected a number above 0, at most 1."),
+        ({"lr": float("inf")}, "lr is inf: expected a number above 0."),
+        ({"utd_ratio": 0}, "utd_ratio is 0.0: expected a number above 0."),
+        ({"expl_noise": -0.1}, "expl_noise is -0.1: expected 0 or more."),
+        ({"expl_noise": 0}, "expl_noise is 0.0: expected above 0, because a ladder up to expl_noise_max starts there."),
+        ({"expl_noise_max": 0.01}, "expl_noise_max is 0.01: expected at least expl_noise, 0.02."),
+        ({"save_model": "yes"}, "save_model is 'yes': expected True or False."),
+        ({"name": "../a"}, "name is '../a': expected a name for files, without folders."),
+        ({"seed": 10**6}, "seed is 1000000: expected less than 1000000, where the evaluation's seeds begin."),
+        ({"env": 3}, "env is 3: expected a text."),
+        ({"env": "CartPole-v1"}, "env 'CartPole-v1' has actions Discrete(2): expected a flat Box"),
+        ({"load_model": "no_such_run"}, "There is no checkpoint 'no_such_run'"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_leaves_nothing(args, sentence):
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        main(**args)
+    assert str(error.value).startswith(sentence) and "\n" not in str(error.value)
+    assert os.listdir() == [] and not psutil.Process().children()
+
+
+def test_a_foreign_checkpoint_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "x_actor").write_bytes(b"hello")
+    (tmp_path / "x_critic").write_bytes(b"hello")
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        main(**SMALL, load_model=str(tmp_path / "x"))
+    assert sorted(os.listdir()) == ["x_actor", "x_critic"]
+
+
+def test_whole_floats_and_numpy_numbers_count_as_integers():
+    args = make_args(max_timesteps=1e6, seed=np.int64(3), discount=1)
+    assert (args.max_timesteps, args.seed, args.discount) == (10**6, 3, 1.0)
+    assert isinstance(args.max_timesteps, int) and isinstance(args.seed, int)
+
+
+def run(root, *words):
+    wide = os.environ | {"COLUMNS": "300"}
+    return subprocess.run([sys.executable, str(root / "main.py"), *words], capture_output=True, text=True, env=wide)
+
+
+def test_the_command_line_explains_every_argument_and_refuses_in_a_sentence(root):
+    seen = run(root, "--help")
+    assert seen.returncode == 0
+    for field in Args.__dataclass_fields__:
+        assert "--" + field.replace("_", "-") in seen.stdout
+    assert "what a reward one step later is worth" in seen.stdout
+    paper = run(root, "--recipe", "paper", "--help").stdout
+    assert "default: 0.99" in paper and "default: 0.99" not in seen.stdout
+
+    seen = run(root, "--env", "AntBuletEnv-v0")
+    assert seen.returncode == 1
+    assert seen.stderr == "There is no environment 'AntBuletEnv-v0': did you mean 'AntBulletEnv-v0'?\n"
+    seen = run(root, "--batchsize", "3")
+    assert seen.returncode == 2 and "--batchsize" in seen.stderr and "--batch-size" in seen.stderr
+    seen = run(root, "--num-envs", "several")
+    assert seen.returncode == 2 and "several" in seen.stderr
+
+
+def test_the_command_repeats_the_run():
+    args = make_args(recipe="paper", seed=3, save_model=False, env=PENDULUM, max_minutes=2)
+    words = main_module.command(args).split()
+    assert words[:2] == ["python", "main.py"]
+    again = main_module.tyro.cli(Args, args=words[2:], default=Args(**main_module.RECIPES["paper"]))
+    assert make_args(**vars(again)) == args
