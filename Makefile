@@ -1,0 +1,47 @@
+# Every target makes .venv first if it is missing. PYTHON=/path/to/python3.11 names the Python to make it with.
+.DEFAULT_GOAL := help
+.PHONY: help ant lab train test bench bench-full lock clean
+.DELETE_ON_ERROR:
+export PYTHON
+
+PY := .venv/bin/python
+READY := .venv/.ready
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+ant: $(READY)  ## Watch the trained ant: one episode, its return, and an animation
+	@$(PY) viewer.py ant $(ARGS)
+
+lab: $(READY)  ## Open the notebooks in JupyterLab
+	@.venv/bin/jupyter lab $(ARGS)
+
+train: $(READY)  ## Train an ant; ARGS="--help" lists the options
+	@$(PY) main.py $(ARGS)
+
+test: $(READY)-test  ## Run the tests; ARGS="-m 'not slow'" for the quick ones
+	@$(PY) -m pytest $(ARGS)
+
+bench: $(READY)-bench  ## Compare with other libraries, briefly
+	@$(PY) benchmarks/bench.py $(ARGS)
+
+bench-full: $(READY)-bench  ## The same at full length; takes hours
+	@$(PY) benchmarks/bench.py --full $(ARGS)
+
+lock: $(READY)  ## Renew constraints.txt after a change of pyproject.toml; needs uv
+	@$(PY) scripts/lock.py
+
+clean:  ## Remove .venv and caches; runs, models and results stay
+	@rm -rf .venv .conda .pytest_cache .ruff_cache __pycache__ */__pycache__
+
+# A stamp is touched only after pip has succeeded, so an interrupted installation is taken up again.
+# An environment without a complete pip (one with its list of files) was interrupted in the making: it is made anew.
+$(READY): pyproject.toml constraints.txt
+	@$(PY) -c 'import importlib.metadata as m; m.files("pip") or exit(1)' 2>/dev/null || \
+	    { python=$$($(SHELL) scripts/find_python.sh) && "$$python" -m venv --clear .venv; }
+	@$(PY) scripts/install.py
+	@touch $@
+
+$(READY)-test $(READY)-bench: $(READY)-%: $(READY)
+	@$(PY) scripts/install.py $*
+	@touch $@
