@@ -17,6 +17,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from cuda_graph import CudaGraph
+
 
 class Actor(nn.Module):
     """The policy: state in, action out (paper, section 6.1: two hidden layers, ReLU, a tanh at the end).
@@ -44,8 +46,7 @@ class Actor(nn.Module):
 class Critic(nn.Module):
     """Two independent estimates of Q(state, action), the discounted return still to come (paper, section 4.2).
 
-    Layers `l1`, `l2`, `l3` are the first critic and `l4`, `l5`, `l6` the second.  Both are evaluated in one pass, as a
-    batch of two, which is faster than one after the other and changes nothing else.
+    Layers `l1`, `l2`, `l3` are the first critic and `l4`, `l5`, `l6` the second.
 
     Args:
         state_dim, action_dim: sizes `S` and `A`.
@@ -72,24 +73,19 @@ class Critic(nn.Module):
 
     def forward(self, state, action):
         """(B, S), (B, A) -> (B, 1), (B, 1): what each of the two critics thinks."""
-        sa = torch.cat([state, action], 1).expand(2, -1, -1)
-        q = self.activate(both(self.l1, self.l4, sa))
-        q = self.activate(both(self.l2, self.l5, q))
-        return both(self.l3, self.l6, q).unbind(0)
+        sa = torch.cat([state, action], 1)
+        q1 = self.activate(self.l1(sa))
+        q1 = self.activate(self.l2(q1))
+
+        q2 = self.activate(self.l4(sa))
+        q2 = self.activate(self.l5(q2))
+        return self.l3(q1), self.l6(q2)
 
     def Q1(self, state, action):
         """(B, S), (B, A) -> (B, 1): the first critic alone, which is all that the actor learns from."""
-        q = torch.cat([state, action], 1)
-        q = self.activate(self.l1(q))
-        q = self.activate(self.l2(q))
-        return self.l3(q)
-
-
-def both(first, second, x):
-    """Two linear layers at once.  x: (2, B, in) -> (2, B, out), x[0] through `first` and x[1] through `second`."""
-    weight = torch.stack([first.weight, second.weight]).transpose(1, 2)
-    bias = torch.stack([first.bias, second.bias]).unsqueeze(1)
-    return torch.baddbmm(bias, x, weight)
+        q1 = self.activate(self.l1(torch.cat([state, action], 1)))
+        q1 = self.activate(self.l2(q1))
+        return self.l3(q1)
 
 
 class TD3:
@@ -130,14 +126,15 @@ class TD3:
         device="cpu",
     ):
         self.device = torch.device(device)
+        adam = {"lr": lr, "fused": True, "capturable": self.device.type == "cuda"}
 
         self.actor = Actor(state_dim, action_dim, max_action, hidden).to(self.device)
         self.actor_target = copy.deepcopy(self.actor)
-        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=lr, fused=True)
+        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), **adam)
 
         self.critic = Critic(state_dim, action_dim, hidden, layer_norm).to(self.device)
         self.critic_target = copy.deepcopy(self.critic)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=lr, fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), **adam)
 
         self.max_action = max_action
         self.discount = discount**n_step
@@ -149,6 +146,13 @@ class TD3:
 
         self.total_it = 0
         self.losses = {}
+        self._record_updates()
+
+    def _record_updates(self):
+        """Sets up the two halves of the update: as they are, or on a CUDA device as graphs that will be recorded."""
+        record = CudaGraph if self.device.type == "cuda" else lambda function: function
+        self.update_critics = record(self._update_critics)
+        self.update_actor_and_targets = record(self._update_actor_and_targets)
 
     @torch.no_grad()
     def select_action(self, state):
@@ -178,7 +182,17 @@ class TD3:
         self.total_it += 1
         state, action, next_state, reward, not_done = replay_buffer.sample(batch_size)
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        self.losses |= self.update_critics(state, action, next_state, reward, not_done)
+
+        # Delayed policy updates (section 5.2)
+        if self.total_it % self.policy_freq == 0:
+            self.losses |= self.update_actor_and_targets(state)
+
+        return self.losses
+
+    def _update_critics(self, state, action, next_state, reward, not_done):
+        """Moves both critics toward the reward plus what their targets expect of the next state."""
+        with self.autocast():
             with torch.no_grad():
                 # Target policy smoothing: a little clipped noise on the target action (section 5.3)
                 noise = (torch.randn_like(action) * self.policy_noise).clamp(-self.noise_clip, self.noise_clip)
@@ -194,24 +208,26 @@ class TD3:
         self.critic_optimizer.zero_grad()
         critic_loss.backward()
         self.critic_optimizer.step()
-        self.losses |= {"critic_loss": critic_loss.detach(), "Q": current_Q1.detach().float().mean()}
+        return {"critic_loss": critic_loss.detach(), "Q": current_Q1.detach().float().mean()}
 
-        # Delayed policy updates (section 5.2)
-        if self.total_it % self.policy_freq == 0:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                actor_loss = -self.critic.Q1(state, self.actor(state)).float().mean()
+    def _update_actor_and_targets(self, state):
+        """Moves the actor toward what the first critic likes, and all targets a little toward their networks."""
+        with self.autocast():
+            actor_loss = -self.critic.Q1(state, self.actor(state)).float().mean()
 
-            self.actor_optimizer.zero_grad()
-            actor_loss.backward(inputs=list(self.actor.parameters()))
-            self.actor_optimizer.step()
-            self.losses["actor_loss"] = actor_loss.detach()
+        self.actor_optimizer.zero_grad()
+        actor_loss.backward(inputs=list(self.actor.parameters()))
+        self.actor_optimizer.step()
 
-            # The targets follow slowly: target <- (1 - tau) target + tau network
-            with torch.no_grad():
-                follow(self.critic_target, self.critic, self.tau)
-                follow(self.actor_target, self.actor, self.tau)
+        # The targets follow slowly: target <- (1 - tau) target + tau network
+        follow(self.critic_target, self.critic, self.tau)
+        follow(self.actor_target, self.actor, self.tau)
+        return {"actor_loss": actor_loss.detach()}
 
-        return self.losses
+    def autocast(self):
+        """The context in which matrices are multiplied: bfloat16 if so chosen, else as they are."""
+        # a cache of converted weights must not outlive the recording of a CUDA graph
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=self.device.type != "cuda")
 
     def save(self, filename):
         """Writes the four files FILENAME_actor, _critic, _actor_optimizer and _critic_optimizer.
@@ -242,6 +258,7 @@ class TD3:
             _load_into(parts[part], f"{filename}_{part}", self.device)
         self.actor_target = copy.deepcopy(self.actor)
         self.critic_target = copy.deepcopy(self.critic)
+        self._record_updates()  # anew, because an earlier record works on the tensors of before
 
     def _parts(self):
         return {

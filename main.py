@@ -34,7 +34,7 @@ class Args:
     """seed of networks, exploration, sampling and environments"""
     start_timesteps: int = 10_000
     """environment steps with random actions, before the first update"""
-    eval_freq: int = 25_000
+    eval_freq: int = 50_000
     """environment steps from one evaluation to the next"""
     max_timesteps: int = 2_000_000
     """environment steps of the whole run, all ants together"""
@@ -71,7 +71,7 @@ class Args:
     """units of each hidden layer"""
     n_step: int = 3
     """rewards summed before the critic takes over; the paper's is 1"""
-    layer_norm: bool = True
+    layer_norm: bool = False
     """a LayerNorm in the critics; the paper has none"""
     bf16: bool | None = None
     """multiply matrices in bfloat16; by default wherever the processor has instructions for it"""
@@ -103,7 +103,6 @@ RECIPES = {
         "utd_ratio": 1.0,
         "lr": 3e-4,
         "n_step": 1,
-        "layer_norm": False,
         "bf16": False,
         "threads": 2,
     },

@@ -121,6 +121,10 @@ SCORE_SEED = 2_000_000
 """The first seed of the episodes that score a finished policy: nobody trained or selected on them."""
 
 
+MOST_EVAL_ENVS = 5
+"""How many environments an evaluation keeps open: each takes 30 MB of memory, most of it Bullet's own."""
+
+
 @dataclass
 class Evaluation:
     """What `eval_policy` saw: one entry for each episode, in the order of their seeds.
@@ -146,36 +150,41 @@ class Evaluation:
 
 
 def eval_policy(policy, env, seed=EVAL_SEED, eval_episodes=10, workers=2):
-    """Runs whole episodes without exploration noise, all at once.
+    """Runs whole episodes without exploration noise, many at once.
 
     Args:
         policy: anything with `select_action(states)`, (N, S) -> (N, A).
-        env: id of an environment, or vector environments to use again and again, such as `make_envs` gives: one episode
-            each is run in those, and they stay open.
+        env: id of an environment, or vector environments to use again and again, such as `make_envs` gives, which stay open.
         seed: episode i is reset with seed + i, whatever was run before.
-        eval_episodes: how many, where `env` is an id.
-        workers: over how many processes they are spread, where `env` is an id.
+        eval_episodes: how many.  If there are fewer environments than that, each runs several, one after the other.
+        workers: over how many processes the environments are spread, where `env` is an id.
 
     Returns:
         an `Evaluation`.
+
+    Raises:
+        ValueError: there is no such environment, or eval_episodes is below 1.
     """
+    if eval_episodes < 1:
+        raise ValueError(f"eval_episodes is {eval_episodes}: expected at least 1.")
     if isinstance(env, str):
-        if eval_episodes < 1:
-            raise ValueError(f"eval_episodes is {eval_episodes}: expected at least 1.")
-        envs = make_envs(env, eval_episodes, workers)
+        envs = make_envs(env, min(eval_episodes, MOST_EVAL_ENVS), workers)
         try:
-            return eval_policy(policy, envs, seed)
+            return eval_policy(policy, envs, seed, eval_episodes)
         finally:
             envs.close()
-    states, _ = env.reset(seed=seed)
-    returns, lengths = np.zeros(env.num_envs), np.zeros(env.num_envs, int)
-    running = np.ones(env.num_envs, bool)
-    while running.any():
-        states, rewards, terminated, truncated, _ = env.step(policy.select_action(states))
-        returns += rewards * running
-        lengths += running
-        running &= ~(terminated | truncated)
-    return Evaluation(returns, lengths)
+    returns, lengths = [], []
+    for first in range(0, eval_episodes, env.num_envs):
+        states, _ = env.reset(seed=seed + first)
+        running, total, length = np.ones(env.num_envs, bool), np.zeros(env.num_envs), np.zeros(env.num_envs, int)
+        while running[: eval_episodes - first].any():
+            states, rewards, terminated, truncated, _ = env.step(policy.select_action(states))
+            total += rewards * running
+            length += running
+            running &= ~(terminated | truncated)
+        returns.append(total)
+        lengths.append(length)
+    return Evaluation(np.concatenate(returns)[:eval_episodes], np.concatenate(lengths)[:eval_episodes])
 
 
 # --- the run: its folder, its clock, its curve --------------------------------------------------------------------------------
@@ -243,7 +252,7 @@ class Run:
         from torch.utils.tensorboard import SummaryWriter  # here, because it takes a second to import
 
         self.board = SummaryWriter(str(root / "runs" / self.name))
-        self.evaluation_envs = make_envs(args.env, args.eval_episodes, args.workers and 2)
+        self.evaluation_envs = make_envs(args.env, min(args.eval_episodes, MOST_EVAL_ENVS), args.workers and 2)
         self.stop = StopButton()
         self.display = NotebookDisplay(self) if in_notebook() else TerminalDisplay(self)
 
@@ -275,7 +284,7 @@ class Run:
         return time.perf_counter() - self.started
 
     def _evaluate(self, timesteps, rate):
-        evaluation = eval_policy(self.policy, self.evaluation_envs)
+        evaluation = eval_policy(self.policy, self.evaluation_envs, eval_episodes=self.args.eval_episodes)
         returns, lengths = evaluation.returns, evaluation.lengths
         row = [timesteps, self.seconds, returns.mean(), returns.min(), returns.max(), lengths.mean(), rate]
         row = [timesteps] + [round(float(x), 1) for x in row[1:]]
@@ -423,7 +432,7 @@ def plot_curve(curve, label=None, figure=None):
         axes.grid(alpha=0.3)
     axes = figure.axes[0]
     steps = curve["timesteps"] / 1e6
-    (line,) = axes.plot(steps, curve["mean_return"], label=label, linewidth=2)
+    (line,) = axes.plot(steps, curve["mean_return"], label=label, linewidth=2, marker="o" if len(steps) < 10 else None)
     axes.fill_between(steps, curve["min_return"], curve["max_return"], color=line.get_color(), alpha=0.2, linewidth=0)
     if label:
         axes.legend(loc="lower right", frameon=False)

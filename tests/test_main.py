@@ -176,7 +176,7 @@ def test_an_interrupt_ends_cleanly_with_everything_saved(root, number):
     assert not any(worker.is_running() for worker in workers)
     assert not [name for name in os.listdir("models/a") if name.endswith(".part")]
     for which in ("best", "latest"):
-        TD3(5, 1, 1.0, hidden=16, layer_norm=True).load(f"models/a/{which}")
+        TD3(5, 1, 1.0, hidden=16).load(f"models/a/{which}")
     with open("results/a.csv") as f:
         assert len(list(csv.reader(f))) >= 3, "the curve ends with an evaluation of the moment of the interrupt"
 
@@ -189,7 +189,7 @@ def test_a_killed_run_leaves_a_whole_checkpoint_and_no_worker(root):
     while time.time() < deadline and any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers):
         time.sleep(0.1)
     assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
-    TD3(5, 1, 1.0, hidden=16, layer_norm=True).load("models/a/best")
+    TD3(5, 1, 1.0, hidden=16).load("models/a/best")
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------------------
@@ -278,3 +278,31 @@ def test_the_command_repeats_the_run():
     assert words[:2] == ["python", "main.py"]
     again = main_module.tyro.cli(Args, args=words[2:], default=Args(**main_module.RECIPES["paper"]))
     assert make_args(**vars(again)) == args
+
+
+def test_the_stop_button_of_a_notebook_returns_the_result_so_far(root, monkeypatch):
+    """A real kernel, interrupted as JupyterLab does it: the cell ends well, and the next cell has the result."""
+    from jupyter_client.manager import start_new_kernel
+
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    manager, client = start_new_kernel(kernel_name="python3", cwd=os.getcwd())
+    try:
+        arguments = f"env={PENDULUM!r}, start_timesteps=200, eval_freq=2000, num_envs=4, hidden=16, name='a'"
+        client.execute(f"from main import main; result = main({arguments})")
+        deadline = time.time() + 60
+        while not os.path.exists("models/a/best_actor"):
+            assert time.time() < deadline
+            time.sleep(0.1)
+        manager.interrupt_kernel()
+        assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
+        left = "import psutil; assert result.interrupted and len(result.curve['timesteps']) and not psutil.Process().children()"
+        client.execute(left)
+        reply = client.get_shell_msg(timeout=60)["content"]
+        assert reply["status"] == "ok", reply
+        shown = []
+        while not any(message["msg_type"] == "update_display_data" for message in shown):
+            shown.append(client.get_iopub_msg(timeout=10))
+        assert not [m for m in shown if m["msg_type"] == "stream" and m["content"]["name"] == "stderr"], "no litter"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

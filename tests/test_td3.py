@@ -37,7 +37,7 @@ class Box(gym.Env):
 def test_update_ends_on_the_same_weights_as_stable_baselines3(full_buffer):
     """Ten updates, five of them delayed ones, with the same weights, batches and noise.
 
-    Tolerance: 2e-5 in float32.  The two sum in another order (twin critics in one batch, fused Adam), nothing more.
+    Tolerance: 2e-5 in float32.  The two sum in another order (fused Adam), nothing more.
     """
     torch.manual_seed(0)
     ours = TD3(S, A, 1.0, lr=1e-3)
@@ -165,7 +165,7 @@ def test_actor_climbs_the_first_critic():
     np.testing.assert_allclose(agent.select_action(batch.state.numpy()), np.tile(wanted, (64, 1)), atol=0.05)
 
 
-def test_twin_critics_in_one_batch_equal_two_networks():
+def test_the_critics_equal_two_networks_written_out():
     """The forward pass of `Critic` against two plain networks written out."""
     torch.manual_seed(0)
     for layer_norm in (False, True):

@@ -140,11 +140,15 @@ def test_eval_policy_equals_episodes_run_by_hand_and_does_not_depend_on_what_ran
     policy = TD3(28, 8, 1.0)
     envs = make_envs("AntBulletEnv-v0", 3, workers=2)
     try:
-        first = eval_policy(policy, envs, seed=11)
-        again = eval_policy(policy, envs, seed=11)
+        first = eval_policy(policy, envs, seed=11, eval_episodes=3)
+        again = eval_policy(policy, envs, seed=11, eval_episodes=3)
     finally:
         envs.close()
     elsewhere = eval_policy(policy, "AntBulletEnv-v0", seed=11, eval_episodes=3, workers=0)
+    two = make_envs("AntBulletEnv-v0", 2, workers=0)
+    in_rounds = eval_policy(policy, two, seed=11, eval_episodes=3)
+    two.close()
+    assert len(in_rounds.returns) == len(in_rounds.lengths) == 3
     env = make_env("AntBulletEnv-v0")
     for k in range(3):
         state, _ = env.reset(seed=11 + k)
@@ -152,7 +156,7 @@ def test_eval_policy_equals_episodes_run_by_hand_and_does_not_depend_on_what_ran
         while not over:
             state, reward, terminated, truncated, _ = env.step(policy.select_action(state))
             total, length, over = total + reward, length + 1, terminated or truncated
-        for seen in (first, again, elsewhere):
+        for seen in (first, again, elsewhere, in_rounds):
             assert seen.lengths[k] == length
             assert seen.returns[k] == pytest.approx(total, abs=1e-3)
     env.close()

@@ -1,0 +1,57 @@
+"""The notebooks as a reader finds them on GitHub, and each run from top to bottom with small numbers."""
+
+import json
+import re
+
+import nbformat
+import papermill
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
+SMALL = {
+    "TD3notebook.ipynb": {"hand_steps": 1_200, "max_timesteps": 10_400, "score_episodes": 2, "animation_seconds": 0.3},
+}
+
+
+def test_every_notebook_has_small_numbers_to_be_run_with():
+    assert NOTEBOOKS == sorted(SMALL)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_committed_notebook_reads_well_without_running(name):
+    raw = (ROOT / name).read_text(encoding="utf-8")
+    cells = json.loads(raw)["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1)), "run from top to bottom on a fresh kernel"
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    shown = json.dumps([{k: v for k, v in output.items() if k != "data"} for output in outputs])
+    shown += json.dumps([output.get("data", {}).get("text/plain", "") for output in outputs])
+    assert "Warning" not in shown and "%|" not in shown and "widget" not in shown
+    pictures = [kind for output in outputs for kind in output.get("data", {}) if kind.startswith("image/")]
+    assert len(pictures) >= 4
+    assert not re.search(r"(?<![\w.:/])/(?:root|home|tmp|work|Users)/", raw), "a path of one machine"
+    assert len(raw) < 5e6
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
+    first = "".join(cells[0]["source"])
+    for promise in ("What you will see", "How long it takes", "What it leaves behind"):
+        assert promise in first
+    linked = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")))
+    missing = {link for link in linked if not (ROOT / link).exists()}
+    assert not missing, "links that lead nowhere"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_notebook_runs_on_a_fresh_kernel(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    out = tmp_path / name
+    papermill.execute_notebook(
+        ROOT / name, out, parameters=SMALL[name], cwd=tmp_path, kernel_name="python3", progress_bar=False, log_output=False
+    )
+    cells = [cell for cell in nbformat.read(out, as_version=4).cells if cell.cell_type == "code"]
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.get("name") == "stderr"], "warnings or progress litter"
+    for made in ("models", "results", "animations"):
+        assert list((tmp_path / made).iterdir()), f"the notebook promises something in {made}/"
