@@ -1,0 +1,56 @@
+"""The ant that is asked to go somewhere else every episode.  Only what changes is here; all else is `override_ant.py`'s."""
+
+import numpy as np
+
+from override_ant import MyAntBulletEnv as OnePointEnv
+from override_ant import register
+
+RADIUS = float(np.hypot(20, 20))
+"""Distance of every target from the start, in metres."""
+
+
+class MyAntBulletEnv(OnePointEnv):
+    """A new target on the circle every episode, and a reward for turning toward it.
+
+    Args:
+        render_mode: None, "rgb_array" or "human".
+        angle_progress: whether the reward has the term of that name.
+    """
+
+    def __init__(self, render_mode=None, angle_progress=True):
+        self.angle_progress = angle_progress
+        super().__init__(render_mode)
+
+    def choose_target(self):
+        """A point on the circle, every direction as likely as any other."""
+        angle = self.np_random.uniform(0, 2 * np.pi)
+        return RADIUS * np.cos(angle), RADIUS * np.sin(angle)
+
+    def angle_to_target(self):
+        """From the way the ant looks to the way to its target, in radians."""
+        return self.robot.walk_target_theta - self.robot.body_rpy[2]
+
+    def reset(self, *, seed=None, options=None):
+        state, info = super().reset(seed=seed, options=options)
+        self.angle = self.angle_to_target()
+        return state, info
+
+    def set_target(self, x, y):
+        super().set_target(x, y)
+        self.angle = self.angle_to_target()
+
+    def reward_terms(self, action, state):
+        terms = super().reward_terms(action, state)
+        before, self.angle = self.angle, self.angle_to_target()
+        if self.angle_progress:
+            # cosine: 1 where the ant looks at its target, -1 where it looks away; a rate, so divided by the time of a step
+            terms["angle_progress"] = float((np.cos(self.angle) - np.cos(before)) / self.scene.dt)
+        return terms
+
+
+register(
+    "MyAntRandomPointsBulletEnv-v0",
+    entry_point="override_ant_random_points:MyAntBulletEnv",
+    max_episode_steps=1000,
+    reward_threshold=2500.0,
+)
