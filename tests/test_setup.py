@@ -89,11 +89,10 @@ def test_installed_versions_are_the_pinned_ones():
 
 
 # The names that these packages are imported by, where they differ.
-IMPORTED_AS = {"pillow": "PIL", "stable-baselines3": "stable_baselines3", "sbx-rl": "sbx",
+IMPORTED_AS = {"pillow": "PIL", "stable-baselines3": "stable_baselines3", "sbx-rl": "sbx", "imageio-ffmpeg": "imageio_ffmpeg",
                "pybullet-envs-gymnasium": "pybullet_envs_gymnasium", "tensorboard": "torch.utils.tensorboard"}
 # Tools that nothing imports: where each is used instead.
 TOOLS = {"jupyterlab": ("Makefile", r"bin/jupyter lab"),
-         "imageio-ffmpeg": ("*.py", r"\.mp4\b|imageio_ffmpeg\."),  # imageio finds it by itself
          "ipykernel": ("*.ipynb", r'"kernelspec"')}
 
 
