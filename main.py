@@ -296,7 +296,7 @@ def command(args):
     words = ["python", "main.py"]
     for field in dataclasses.fields(Args):
         value = getattr(args, field.name)
-        if value == getattr(default, field.name) or (field.name in ("device", "bf16") and getattr(default, field.name) is None):
+        if value == getattr(default, field.name) or getattr(default, field.name) in (None, "auto") and field.name in ("device", "bf16"):
             continue
         option = "--" + field.name.replace("_", "-")
         if isinstance(value, bool):

@@ -295,6 +295,7 @@ class Run:
             self.board.add_scalar(f"eval/{name}", value, timesteps)
         for name, value in self.policy.losses.items():
             self.board.add_scalar(f"train/{name}", float(value), timesteps)
+        self.board.flush()
         if self.args.save_model:
             self.policy.save(self.models / "latest")
             if evaluation.mean > self.best:
@@ -360,7 +361,7 @@ class TerminalDisplay:
 
 
 class NotebookDisplay:
-    """The learning curve, drawn anew after each evaluation, and a line of text below it.
+    """A line of text, and below it the learning curve, drawn anew after each evaluation.
 
     Both are replaced in place, so that a finished notebook holds one picture and one line and no trace of the progress.
     """

@@ -542,7 +542,8 @@ def animate(
     path = Path(path)
     steps = _check(recordings, path, width, height, fps, seconds, start, speed)
     if titles is None:
-        titles = ["target ({:g}, {:g})".format(*run.targets[0]) if len(recordings) > 1 else "" for run in recordings]
+        goals = [np.round(run.targets[0].astype(float), 1) + 0.0 for run in recordings]  # + 0.0, or a zero may read -0
+        titles = ["target ({:g}, {:g})".format(*goal) if len(recordings) > 1 else "" for goal in goals]
     if len(titles) != len(recordings):
         raise ValueError(f"got {len(titles)} titles for {len(recordings)} recordings: give one for each.")
     if yaw is None:
