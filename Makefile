@@ -6,6 +6,8 @@ export PYTHON
 
 PY := .venv/bin/python
 READY := .venv/.ready
+# JupyterLab refuses to start as root, which is who one is in most containers, unless it is told that this is meant.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -14,7 +16,7 @@ ant: $(READY)  ## Watch the trained ant: one episode, its return, and an animati
 	@$(PY) viewer.py ant $(ARGS)
 
 lab: $(READY)  ## Open the notebooks in JupyterLab
-	@.venv/bin/jupyter lab $(ARGS)
+	@.venv/bin/jupyter lab $(AS_ROOT) $(ARGS)
 
 train: $(READY)  ## Train an ant; ARGS="--help" lists the options
 	@$(PY) main.py $(ARGS)

@@ -754,7 +754,7 @@ def plot_paths(recordings, ax=None):
         plt.close(figure)  # or a notebook would show it twice
     figure.set_facecolor("white")
     ax.set_facecolor("white")
-    okabe_ito = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+    okabe_ito = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
     for run, color in zip(recordings, itertools.cycle(okabe_ito)):
         ax.plot(*run.path.T, color=color, linewidth=2)
         ax.plot(*run.path[0], "o", color="white", markeredgecolor="black", markersize=8, zorder=3)
