@@ -7,7 +7,7 @@ export PYTHON
 PY := .venv/bin/python
 READY := .venv/.ready
 # JupyterLab refuses to start as root, which is who one is in most containers, unless it is told that this is meant.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+AS_ROOT = $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root)
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
