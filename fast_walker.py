@@ -6,6 +6,7 @@ file to change the ant: that is what `override_ant.py` is for.
 """
 
 import numpy as np
+
 from vector import quiet
 
 with quiet():

@@ -10,14 +10,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
-import gymnasium as gym
 import numpy as np
 import torch
 import tyro
 
 from TD3 import TD3
 from utils import EVAL_SEED, ReplayBuffer, Run, checkpoint
-from vector import final_states, find_env, make_env, make_envs
+from vector import dimensions, final_states, find_env, make_envs
 
 
 @dataclass
@@ -185,25 +184,6 @@ def exploration_noise(args):
     if args.num_envs == 1 or highest == args.expl_noise:
         return np.full((args.num_envs, 1), args.expl_noise)
     return np.geomspace(args.expl_noise, highest, args.num_envs)[:, None]
-
-
-def dimensions(env):
-    """Size of a state, size of an action and largest action of an environment.
-
-    Raises:
-        ValueError: there is no such environment, or TD3 cannot act in it.
-    """
-    made = make_env(env)
-    states, actions = made.observation_space, made.action_space
-    made.close()
-    if not (isinstance(states, gym.spaces.Box) and len(states.shape) == 1):
-        raise ValueError(f"env '{env}' has observations {states}: expected a flat Box, so choose one that gives a vector.")
-    if not (isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1):
-        raise ValueError(f"env '{env}' has actions {actions}: expected a flat Box, because TD3 chooses continuous actions.")
-    largest = float(actions.high[0])
-    if not (np.isfinite(largest) and np.all(actions.high == largest) and np.all(actions.low == -largest)):
-        raise ValueError(f"env '{env}' has actions {actions}: expected the same bounds -x and x for all, so rescale them.")
-    return states.shape[0], actions.shape[0], largest
 
 
 # --- arguments -----------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ What inherits from what:
 To change something, subclass the class where it lives and override that method alone; `override_ant_random_points.py` does so.
 """
 
+from contextlib import nullcontext
 from typing import ClassVar
 
 import gymnasium as gym
@@ -35,7 +36,7 @@ class MyWalkerBase(BatchedWalker, WalkerBase):
 
     def __init__(self, fn, robot_name, action_dim, obs_dim, power, target=TARGET):
         WalkerBase.__init__(self, fn, robot_name, action_dim, obs_dim, power)
-        self.walk_target_x, self.walk_target_y = point(target)
+        self.set_target(*point(target))
 
     def set_target(self, x, y):
         """Asks the robot to go to (x, y), in metres, from now on."""
@@ -95,7 +96,7 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
             self.seed(seed)
         given = (options or {}).get("target")
         self.robot.set_target(*point(self.choose_target() if given is None else given))
-        with quiet():  # Bullet announces itself at the first reset
+        with quiet() if self.physicsClientId < 0 else nullcontext():  # Bullet announces itself when it connects
             return WalkerBaseBulletEnv.reset(self, options=options)
 
     def set_target(self, x, y):

@@ -71,6 +71,26 @@ def find_env(env):
         raise ValueError(f"There is no environment '{env}': did you mean '{near[0] if near else 'AntBulletEnv-v0'}'?") from error
 
 
+def dimensions(env):
+    """Size of a state, size of an action and largest action of an environment.
+
+    Raises:
+        ValueError: there is no such environment, or TD3 cannot act in it.
+    """
+    with quiet():
+        made = gym.make(find_env(env), disable_env_checker=True)  # not reset: its spaces are known before its physics
+    states, actions = made.observation_space, made.action_space
+    made.close()
+    if not (isinstance(states, gym.spaces.Box) and len(states.shape) == 1):
+        raise ValueError(f"env '{env}' has observations {states}: expected a flat Box, so choose one that gives a vector.")
+    if not (isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1):
+        raise ValueError(f"env '{env}' has actions {actions}: expected a flat Box, so it is not for TD3, whose actions are continuous.")
+    largest = float(actions.high[0])
+    if not (np.isfinite(largest) and np.all(actions.high == largest) and np.all(actions.low == -largest)):
+        raise ValueError(f"env '{env}' has actions {actions}: expected the same bounds -x and x for all, so rescale them.")
+    return states.shape[0], actions.shape[0], largest
+
+
 def make_env(env, **kwargs):
     """One environment, as `gym.make` gives it, without Bullet's greetings and after a first reset.
 

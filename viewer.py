@@ -21,14 +21,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from TD3 import TD3
 from utils import checkpoint
-from vector import find_env, make_env, quiet
+from vector import dimensions, make_env, quiet
 
 with quiet():
     import pybullet
@@ -797,15 +796,11 @@ def load_policy(name, env="AntBulletEnv-v0"):
         ValueError: there is no such environment, or the file is not a policy, or one for other states or actions.
     """
     path = checkpoint(name)
-    made = gym.make(find_env(env), disable_env_checker=True)
-    states, actions = made.observation_space, made.action_space
-    made.close()
-    if not (isinstance(states, gym.spaces.Box) and isinstance(actions, gym.spaces.Box)):
-        raise ValueError(f"{env} is not for TD3: expected states and actions that are vectors of real numbers.")
+    state_dim, action_dim, max_action = dimensions(env)
     hidden = 256
     with contextlib.suppress(Exception):  # whatever is wrong with the file, `load` says it better
         hidden = len(torch.load(f"{path}_actor", map_location="cpu", weights_only=True)["l1.bias"])
-    policy = TD3(states.shape[0], actions.shape[0], float(actions.high[0]), hidden=hidden)
+    policy = TD3(state_dim, action_dim, max_action, hidden=hidden)
     policy.load(path, inference=True)
     return policy
 

@@ -106,7 +106,7 @@ def alternate(agents, batch_size=256, seconds=1.0, rounds=5):
 
 
 def update(threads=1, seconds=1.0, rounds=5, batch_size=256, hidden=256, device="cpu"):
-    """Updates per second of ours, ours with LayerNorm as the fast recipe has it, and the plain transcription."""
+    """Updates per second of ours, ours with a LayerNorm ("fast", from when the recipe had one), and the plain transcription."""
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no CUDA device")
     torch.set_num_threads(threads)
@@ -158,6 +158,18 @@ def train(seconds=25.0, num_envs=16, one_process_per_ant=False):
     }
 
 
+ZOO = {
+    "gamma": 0.98,
+    "learning_rate": 7e-4,
+    "batch_size": 256,
+    "buffer_size": 200_000,
+    "train_freq": 1,
+    "gradient_steps": 1,
+    "policy_kwargs": {"net_arch": [400, 300]},
+}
+"""RL Baselines3 Zoo, hyperparams/td3.yml, AntBulletEnv-v0; its noise is 0.1 and it starts after 10,000 random steps."""
+
+
 def train_peer(library, seconds=25.0):
     """The same of stable-baselines3 ("sb3") or SBX ("sbx"), with the settings that RL Baselines3 Zoo has for this ant.
 
@@ -189,15 +201,9 @@ def train_peer(library, seconds=25.0):
         "MlpPolicy",
         make_env("AntBulletEnv-v0"),
         seed=0,
-        gamma=0.98,
-        learning_rate=7e-4,
-        batch_size=256,
-        buffer_size=200_000,
         learning_starts=RANDOM_STEPS,
-        train_freq=1,
-        gradient_steps=1,
         action_noise=NormalActionNoise(np.zeros(A), 0.1 * np.ones(A)),
-        policy_kwargs={"net_arch": [400, 300]},
+        **ZOO,
     )
     model.learn(1_000_000_000, callback=clock)
     return {"steps": clock.rate, "updates": clock.rate, "threads": torch.get_num_threads()}

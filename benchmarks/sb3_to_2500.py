@@ -13,6 +13,7 @@ import time
 import gymnasium as gym
 import numpy as np
 import pybullet_envs_gymnasium  # noqa: F401  (registers AntBulletEnv-v0)
+from measure import ZOO
 from stable_baselines3 import TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise
@@ -66,8 +67,7 @@ with open(args.csv, "w", newline="") as f:
     csv.writer(f).writerow(["timesteps", "train_seconds", "seconds", "mean_return", "mean_length"])
 env = gym.make("AntBulletEnv-v0")
 model = TD3(
-    "MlpPolicy", env, seed=args.seed, gamma=0.98, learning_rate=7e-4, buffer_size=200_000, learning_starts=10_000,
-    train_freq=1, gradient_steps=1, policy_kwargs=dict(net_arch=[400, 300]),
+    "MlpPolicy", env, seed=args.seed, learning_starts=10_000, **ZOO,
     action_noise=NormalActionNoise(np.zeros(8), 0.1 * np.ones(8)),
 )
 model.learn(args.max_timesteps, callback=Clock())
