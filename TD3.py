@@ -17,6 +17,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from bf16_update import Bf16Update
 from cuda_graph import CudaGraph
 
 
@@ -103,7 +104,8 @@ class TD3:
         hidden: units of each hidden layer of actor and critics.
         layer_norm: a LayerNorm in the critics (see `Critic`).  Not in the paper.
         n_step: how many rewards the buffer's `reward` already sums; the target then looks n_step steps ahead.  Paper: 1.
-        bf16: multiply matrices in bfloat16 (weights, sums and optimizers stay float32).  Not in the paper.
+        bf16: multiply matrices in bfloat16 (weights, sums and optimizers stay float32).  Not in the paper.  On a CPU the two
+            halves of the update are then those of `bf16_update.py`: the same, but faster, unless there is a LayerNorm.
         device: where the networks live, such as "cpu" or "cuda".
     """
 
@@ -146,13 +148,16 @@ class TD3:
 
         self.total_it = 0
         self.losses = {}
-        self._record_updates()
+        self._choose_update()
 
-    def _record_updates(self):
-        """Sets up the two halves of the update: as they are, or on a CUDA device as graphs that will be recorded."""
-        record = CudaGraph if self.device.type == "cuda" else lambda function: function
-        self.update_critics = record(self._update_critics)
-        self.update_actor_and_targets = record(self._update_actor_and_targets)
+    def _choose_update(self):
+        """The two halves of the update: as they stand below, or the same made faster for this machine."""
+        self.update_critics, self.update_actor_and_targets = self._update_critics, self._update_actor_and_targets
+        if self.device.type == "cuda":
+            self.update_critics, self.update_actor_and_targets = map(CudaGraph, (self._update_critics, self._update_actor_and_targets))
+        elif self.bf16 and not self.critic.layer_norm:
+            faster = Bf16Update(self)
+            self.update_critics, self.update_actor_and_targets = faster.update_critics, faster.update_actor_and_targets
 
     @torch.no_grad()
     def select_action(self, state):
@@ -258,7 +263,7 @@ class TD3:
             _load_into(parts[part], f"{filename}_{part}", self.device)
         self.actor_target = copy.deepcopy(self.actor)
         self.critic_target = copy.deepcopy(self.critic)
-        self._record_updates()  # anew, because an earlier record works on the tensors of before
+        self._choose_update()  # anew, because an earlier choice works on the tensors of before
 
     def _parts(self):
         return {

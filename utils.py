@@ -40,8 +40,9 @@ class ReplayBuffer:
         self.size = 0
         self.device = torch.device(device)
         widths = [state_dim, action_dim, state_dim, 1, 1]  # state, action, next_state, reward, not_done
-        rows = torch.empty((max_size * sum(widths),), dtype=torch.float32)
-        self.parts = [part.view(max_size, width) for part, width in zip(rows.split([max_size * w for w in widths]), widths)]
+        self.table = torch.empty((max_size, sum(widths)), dtype=torch.float32)  # a transition's numbers lie side by side
+        self.widths = widths
+        self.parts = self.table.split(widths, dim=1)
         self.state, self.action, self.next_state, self.reward, self.not_done = self.parts
         self.generator = torch.Generator()
         self.generator.manual_seed(seed) if seed is not None else self.generator.seed()
@@ -109,7 +110,7 @@ class ReplayBuffer:
         if self.size == 0:
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
         rows = torch.randint(self.size, (batch_size,), generator=self.generator)
-        return tuple(part.index_select(0, rows).to(self.device) for part in self.parts)
+        return self.table.index_select(0, rows).to(self.device).split(self.widths, dim=1)
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------------
