@@ -74,7 +74,7 @@ class Args:
     """a LayerNorm in the critics; the paper has none"""
     bf16: bool | None = None
     """multiply matrices in bfloat16; by default wherever the processor has instructions for it"""
-    buffer_size: int = 1_000_000
+    buffer_size: int = 800_000
     """transitions that the replay buffer keeps"""
     eval_episodes: int = 10
     """episodes in each evaluation"""
@@ -103,6 +103,7 @@ RECIPES = {
         "lr": 3e-4,
         "n_step": 1,
         "bf16": False,
+        "buffer_size": 1_000_000,
         "threads": 2,
     },
 }

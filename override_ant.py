@@ -16,7 +16,7 @@ from typing import ClassVar
 import gymnasium as gym
 import numpy as np
 
-from fast_walker import BatchedWalker
+from fast_walker import BatchedWalker, mean
 from vector import quiet
 
 with quiet():
@@ -138,8 +138,8 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         robot = self.robot
         self._alive = float(robot.alive_bonus(state[0] + robot.initial_z, robot.body_rpy[1]))
         before, self.potential = self.potential, robot.calc_potential()
-        electricity = self.electricity_cost * float(np.abs(action * robot.joint_speeds).mean())
-        electricity += self.stall_torque_cost * float(np.square(action).mean())
+        electricity = self.electricity_cost * float(mean(np.abs(action * robot.joint_speeds)))
+        electricity += self.stall_torque_cost * float(mean(np.square(action)))
         return {
             "alive": self._alive,
             "progress": float(self.potential - before),  # metres a second toward the target

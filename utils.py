@@ -122,7 +122,7 @@ SCORE_SEED = 2_000_000
 """The first seed of the episodes that score a finished policy: nobody trained or selected on them."""
 
 
-MOST_EVAL_ENVS = 5
+MOST_EVAL_ENVS = 2
 """How many environments an evaluation keeps open: each takes 30 MB of memory, most of it Bullet's own."""
 
 

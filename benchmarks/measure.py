@@ -199,7 +199,7 @@ def train_peer(library, seconds=25.0):
     clock = Clock()
     model = Peer(
         "MlpPolicy",
-        make_env("AntBulletEnv-v0"),
+        gym.make("AntBulletEnv-v0"),
         seed=0,
         learning_starts=RANDOM_STEPS,
         action_noise=NormalActionNoise(np.zeros(A), 0.1 * np.ones(A)),

@@ -7,6 +7,7 @@ import pybullet
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+import fast_walker
 import override_ant
 import override_ant_random_points
 from override_ant import MyAntBulletEnv
@@ -41,6 +42,30 @@ def test_with_upstreams_target_it_is_upstreams_ant_to_the_last_bit():
     assert max(lengths) == 1000 and min(lengths) < 1000, "one episode ended by its time limit and one by a fall"
     ours.close()
     upstream.close()
+
+
+def test_the_stock_ant_of_make_env_is_upstreams_to_the_last_bit():
+    """Three episodes after the first, which `make_env` has behind it."""
+    ours = make_env("AntBulletEnv-v0")
+    assert type(ours.unwrapped.robot) is fast_walker.BatchedAnt
+    with quiet():
+        upstream = gym.make("AntBulletEnv-v0", disable_env_checker=True)
+        upstream.reset()
+    rng, lengths = np.random.default_rng(1), []
+    for seed, strength in enumerate([0.1, 1.0, 0.5]):
+        actions = (rng.uniform(-1, 1, (1000, 8)) * strength).astype(np.float32)
+        a, b = episode(ours, seed, actions), episode(upstream, seed, actions)
+        np.testing.assert_array_equal(a, b)
+        lengths.append(len(a) - 1)
+    assert max(lengths) == 1000
+    ours.close()
+    upstream.close()
+
+
+def test_other_robots_of_upstream_are_left_as_they_are():
+    env = make_env("HalfCheetahBulletEnv-v0")
+    assert type(env.unwrapped.robot).__module__.startswith("pybullet_envs_gymnasium")
+    env.close()
 
 
 @pytest.mark.parametrize("id", [ONE, ANY])
