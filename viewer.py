@@ -158,12 +158,9 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
             return record(policy, env, seed, max_steps, target, stop_at_target)
         finally:
             env.close()
+    state = start_episode(env, seed, target)
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
-    robot = getattr(env.unwrapped, "robot", None)
-    if not hasattr(robot, "walk_target_x"):
-        raise ValueError(f"{name} has no walking robot: record needs an environment such as AntBulletEnv-v0.")
-
-    state = _reset(env, name, seed, target)
+    robot = env.unwrapped.robot
     snapshots, steps, terms = [_snapshot(robot)], [], []
     terminated = truncated = False
     while len(steps) < max_steps and not (terminated or truncated):
@@ -198,9 +195,24 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
     )
 
 
-def _reset(env, name, seed, target):
-    """Starts the episode with `target`, if one is given; returns the first state."""
-    robot, options = env.unwrapped.robot, None
+def start_episode(env, seed, target=None):
+    """Resets one of Bullet's walking environments, whether or not it knows how to be given a target.
+
+    Args:
+        env: the environment.
+        seed: given to its `reset`.
+        target: (x, y) in metres; by default where the environment says.
+
+    Returns:
+        the first state, (S,).
+
+    Raises:
+        ValueError: it has no walking robot, or the target is not two finite numbers, or the environment chose another.
+    """
+    robot, options = getattr(env.unwrapped, "robot", None), None
+    name = env.spec.id if env.spec else type(env.unwrapped).__name__
+    if not hasattr(robot, "walk_target_x"):
+        raise ValueError(f"{name} has no walking robot: an environment such as AntBulletEnv-v0 is needed.")
     if target is not None:
         target = tuple(float(x) for x in target)
         if len(target) != 2 or not np.isfinite(target).all():

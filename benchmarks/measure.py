@@ -24,7 +24,7 @@ import main as training  # noqa: E402
 from plain_td3 import PlainBuffer, PlainTD3  # noqa: E402
 from TD3 import TD3  # noqa: E402
 from utils import ReplayBuffer, eval_policy  # noqa: E402
-from vector import make_env, make_envs  # noqa: E402
+from vector import make_env, make_envs, quiet  # noqa: E402
 
 S, A = 28, 8
 """Sizes of the ant's state and action."""
@@ -106,7 +106,7 @@ def alternate(agents, batch_size=256, seconds=1.0, rounds=5):
 
 
 def update(threads=1, seconds=1.0, rounds=5, batch_size=256, hidden=256, device="cpu"):
-    """Updates per second of ours, ours with a LayerNorm ("fast", from when the recipe had one), and the plain transcription."""
+    """Updates per second of ours and of the plain transcription."""
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no CUDA device")
     torch.set_num_threads(threads)
@@ -115,7 +115,6 @@ def update(threads=1, seconds=1.0, rounds=5, batch_size=256, hidden=256, device=
     sizes = {"hidden": hidden, "device": device}
     agents = {
         "ours": (TD3(S, A, 1.0, bf16=bf16, **sizes), ours),
-        "fast": (TD3(S, A, 1.0, bf16=bf16, layer_norm=True, **sizes), ours),
         "plain": (PlainTD3(S, A, 1.0, **sizes), plain),
     }
     result = alternate(agents, batch_size, seconds, rounds) | {"bf16": bf16, "threads": threads}
@@ -209,6 +208,30 @@ def train_peer(library, seconds=25.0):
     return {"steps": clock.rate, "updates": clock.rate, "threads": torch.get_num_threads()}
 
 
+def walk(seconds=1.0, rounds=5):
+    """Steps per second of one ant on one core, random actions, by turns: upstream's, the stock ant here, and ours to change."""
+    with quiet():
+        upstream = gym.make("AntBulletEnv-v0", disable_env_checker=True)
+        upstream.reset()
+    envs = {"upstream": upstream, "stock": make_env("AntBulletEnv-v0"), "ours": make_env("MyAntBulletEnv-v0", target=(1000, 0))}
+    rng, rates = np.random.default_rng(0), {name: [] for name in envs}
+    for k in range(rounds + 1):  # the first round warms up
+        actions = rng.uniform(-1, 1, (1000, A)).astype(np.float32)  # in a round the same for each
+        for name, env in envs.items():
+            env.reset(seed=k)
+            count, started = 0, time.perf_counter()
+            while time.perf_counter() - started < seconds:
+                _, _, terminated, truncated, _ = env.step(actions[count % 1000])
+                count += 1
+                if terminated or truncated:
+                    env.reset()
+            if k:
+                rates[name].append(count / (time.perf_counter() - started))
+    for env in envs.values():
+        env.close()
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
 def ants(num_envs=16, seconds=10.0):
     """Steps per second of the ants alone, in one worker, with random actions and no learner."""
     envs, rng = make_envs("AntBulletEnv-v0", num_envs, workers=1), np.random.default_rng(0)
@@ -274,7 +297,7 @@ def learn(agent="plain", seed=0, env="InvertedPendulumSwingupBulletEnv-v0", step
 
 # --- command line ------------------------------------------------------------------------------------------------------------
 
-MEASUREMENTS = {f.__name__: f for f in (update, train, train_peer, ants, first_frame, learn)}
+MEASUREMENTS = {f.__name__: f for f in (update, walk, train, train_peer, ants, first_frame, learn)}
 
 
 def command_line():

@@ -86,9 +86,8 @@ def test_every_agent_of_the_update_row_is_updated_in_whole_cycles(monkeypatch):
     seen, alternate = {}, measure.alternate
     monkeypatch.setattr(measure, "alternate", lambda agents, *rest: seen.update(agents) or alternate(agents, *rest))
     result = measure.update(threads=1, seconds=0.01, rounds=1, batch_size=16, hidden=16)
-    assert set(seen) == {"ours", "fast", "plain"} and all(result[name] > 0 for name in seen)
+    assert set(seen) == {"ours", "plain"} and all(result[name] > 0 for name in seen)
     assert all(agent.total_it >= 4 and agent.total_it % 2 == 0 for agent, _ in seen.values())
-    assert seen["fast"][0].critic.layer_norm and not seen["ours"][0].critic.layer_norm
     for a, b in zip(seen["ours"][1].sample(8), seen["plain"][1].sample(8), strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
 
@@ -131,13 +130,25 @@ def test_table_is_markdown_with_straight_columns():
 
 
 def test_ratios_and_bounds_of_the_update(monkeypatch):
-    found = {"ours": 300.0, "fast": 200.0, "plain": 100.0, "bf16": True}
+    found = {"ours": 300.0, "plain": 100.0, "bf16": True}
     found |= {"flops": 1e9, "bf16_flops": 1e12, "float32_flops": 4e11}
     monkeypatch.setattr(bench, "measure", lambda name, threads, seconds: found if threads == 1 else {"error": "too few cores"})
-    paper, fast, share, failed = bench.update_rows(1)
-    assert (paper.ratio, paper.met, fast.ratio, fast.met) == (3.0, True, 2.0, False)
+    speed, share, failed = bench.update_rows(1)
+    assert (speed.ratio, speed.met) == (3.0, True)
     assert share.ours == "30% of 1000 GFLOP/s in bf16" and share.peer == "25% of 400 GFLOP/s in float32"
     assert failed.ours == "not run: too few cores"
+
+
+def test_rows_of_the_environment(monkeypatch):
+    monkeypatch.setattr(bench, "measure", lambda name, seconds: {"upstream": 3000.0, "stock": 4500.0, "ours": 5000.0})
+    ours, stock = bench.walk_rows(1)
+    assert (ours.ours, ours.ratio, ours.met) == ("5,000/s", pytest.approx(5 / 3), False)
+    assert (stock.ratio, stock.bound) == (1.5, "")
+
+
+def test_the_three_ants_of_that_row_are_measured():
+    found = measure.walk(seconds=0.05, rounds=1)
+    assert set(found) == {"upstream", "stock", "ours"} and min(found.values()) > 0
 
 
 def test_rows_of_training(monkeypatch):
@@ -172,10 +183,29 @@ def test_rows_of_learning(monkeypatch, tmp_path):
     peer = tmp_path / "sb3_to_2500_seed0.csv"
     peer.write_text("timesteps,seconds,mean_return\n10000,60.0,9.8\n20000,2880.0,2569.0\n30000,29")  # a row half written
     solved, high, best = bench.learning_rows()
-    assert solved.ours == "median 12.0; 12.0, not within 60, 8.0" and solved.ratio == 4.0 and solved.met
+    assert solved.ours == "median 12.0; 12.0, not within 60, 8.0" and solved.ratio == 4.0
     assert solved.peer == "stable-baselines3, seed 0, recorded earlier: 48.0"
-    assert high.ours == "50.0" and high.met
+    assert (solved.bound, solved.met) == ("at most 4", False)
+    assert high.ours == "50.0" and not high.met, "within 30 minutes was asked"
     assert best.ours == "2,600 at 30 minutes, 3,400 at 60 minutes"
+
+
+def test_rows_of_the_same_result(monkeypatch, tmp_path):
+    """The last mean of each pendulum run, and the best of each ant up to the end of the shortest curve."""
+    monkeypatch.setattr(bench, "HERE", tmp_path)
+    level = {"plain": 100, "float32": 200, "bf16": 300}
+    found = lambda name, agent, seed: {"curve": [[5000, 1.0], [10000, float(level[agent] + seed)]]}  # noqa: E731
+    monkeypatch.setattr(bench, "measure", found)
+    rows = bench.same_result_rows()
+    assert [(row.ours, row.peer) for row in rows] == [
+        ("200, 201, 202", "plain transcription: 100, 101, 102"), ("300, 301, 302", "plain transcription: 100, 101, 102")]  # fmt: skip
+    head = "timesteps,seconds,mean_return\n"
+    for seed in range(3):
+        (tmp_path / f"ours_seed{seed}.csv").write_text(f"{head}10,1,5\n20,2,{seed}\n30,3,9000\n")
+        (tmp_path / f"ours_float32_seed{seed}.csv").write_text(f"{head}10,1,{seed}\n20,2,7\n")
+    monkeypatch.setattr(bench, "measure", None)
+    ant = bench.same_result_rows(again=False)[-1]
+    assert (ant.what, ant.ours, ant.peer) == ("best mean return of the ant until 20 steps, seeds 0, 1, 2", "5, 5, 5", "in float32: 7, 7, 7")
 
 
 # --- RESULTS.md --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,237 @@
+"""Where a policy gets to: it is sent in many directions, one after the other, and what comes of it is counted and drawn.
+
+    from score import plot_directions, walk_directions
+    walks = walk_directions(load_policy("random_circle_final"), "MyAntRandomPointsBulletEnv-v0")
+    print(walks)
+    plot_directions({"any point": walks})
+
+or, in a terminal: `python score.py random_circle_final --count 360`.
+"""
+
+import os
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from utils import SCORE_SEED
+from vector import make_env
+from viewer import REACHED, load_policy, start_episode
+
+RADIUS = float(np.hypot(20, 20))
+"""How far away the targets are, in metres: as far as (20, 20)."""
+
+
+@dataclass(repr=False, eq=False)
+class Directions:
+    """One episode for each of N directions.
+
+    Attributes:
+        targets: (N, 2) float64, where the ant was sent, in metres.
+        paths: N arrays (T + 1, 2) float32, where the middle of its torso was, seen from above, in metres.
+        reached: (N,) bool, whether it came within `viewer.REACHED` of its target; there the episode was ended.
+        fell: (N,) bool.
+        dt: seconds of a step.
+    """
+
+    targets: np.ndarray
+    paths: list
+    reached: np.ndarray
+    fell: np.ndarray
+    dt: float
+
+    @property
+    def degrees(self):
+        """(N,) float64, the directions, counter-clockwise from +x."""
+        return np.degrees(np.arctan2(self.targets[:, 1], self.targets[:, 0])) % 360
+
+    @property
+    def steps(self):
+        """(N,) int, how long each episode was: where the target was reached, the steps it took."""
+        return np.array([len(path) - 1 for path in self.paths])
+
+    @property
+    def median_steps(self):
+        """Median over all directions of the steps to the target; infinite where it was not reached."""
+        return float(np.median(np.where(self.reached, self.steps, np.inf)))
+
+    @property
+    def nearest(self):
+        """(N,) float64, how near each came to its target, in metres."""
+        return np.array([np.linalg.norm(path - target, axis=1).min() for path, target in zip(self.paths, self.targets, strict=True)])
+
+    @property
+    def speed(self):
+        """(N,) float64, metres a second from where it started to where it ended, as the crow flies."""
+        return np.array([np.linalg.norm(path[-1] - path[0]) / (self.dt * (len(path) - 1)) for path in self.paths])
+
+    @property
+    def straightness(self):
+        """(N,) float64, the way as the crow flies over the way walked, looked at every half second so that no wobble counts."""
+        every = round(0.5 / self.dt)
+        ways = [np.concatenate([path[:-1:every], path[-1:]]) for path in self.paths]
+        walked = np.array([np.linalg.norm(np.diff(way, axis=0), axis=1).sum() for way in ways])
+        return np.array([np.linalg.norm(way[-1] - way[0]) for way in ways]) / np.maximum(walked, 1e-9)
+
+    def __str__(self):
+        n, reached = len(self.targets), self.reached
+        text = f"{reached.sum()} of {n} targets reached within {REACHED:g} m, {self.fell.sum()} falls"
+        if not reached.any():
+            return f"{text}; nearest {self.nearest.min():.1f} m"
+        steps = self.steps[reached]
+        text += f"; steps: median {self.median_steps:.0f}, " if np.isfinite(self.median_steps) else "; steps of those: "
+        return (
+            f"{text}{steps.min()} to {steps.max()}; "
+            f"{np.median(self.speed[reached]):.2f} m/s, straightness {np.median(self.straightness[reached]):.2f}"
+        )
+
+
+def walk_directions(policy, env="MyAntRandomPointsBulletEnv-v0", count=36, radius=RADIUS, seed=SCORE_SEED, max_steps=1000, workers=2):
+    """Sends the ant from the start toward points all around it, evenly spaced, the first one in +x.
+
+    Args:
+        policy: anything with `select_action(state)`, (S,) -> (A,).
+        env: id of one of Bullet's walking environments.
+        count: how many directions.
+        radius: distance of the points, in metres.
+        seed: direction i is walked in an episode reset with seed + i.
+        max_steps: where an episode ends at the latest.
+        workers: processes that share the directions; 0 walks them in this one.  The result is the same.
+
+    Returns:
+        a `Directions`.
+
+    Raises:
+        ValueError: count, radius or max_steps make no sense, or the environment has no walker to send anywhere.
+    """
+    for name, value in {"count": count, "max_steps": max_steps}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}: expected at least 1.")
+    if not 0 < radius < np.inf:
+        raise ValueError(f"radius is {radius}: expected metres, a number above 0.")
+    angles = 2 * np.pi * np.arange(count) / count
+    targets = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    jobs = [[targets[k::max(1, workers)], seed + np.arange(count)[k::max(1, workers)]] for k in range(max(1, min(workers, count)))]
+    everything = [(policy, env, max_steps, *job) for job in jobs]
+    if workers < 1:
+        shares = [_walk(*everything[0])]
+    else:
+        with ProcessPoolExecutor(len(jobs), initializer=_begin) as pool:
+            shares = [future.result() for future in [pool.submit(_walk, *job) for job in everything]]
+    walks = [shares[k % len(shares)][0][k // len(shares)] for k in range(count)]
+    paths, reached, fell = zip(*walks, strict=True)
+    return Directions(targets, list(paths), np.array(reached), np.array(fell), shares[0][1])
+
+
+def _begin():
+    """In a worker: Ctrl-C is the main process's to handle, and one core is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _walk(policy, env, max_steps, targets, seeds):
+    """One episode for each target: a list of (path, reached, fell), and the seconds of a step."""
+    made, walks = make_env(env, max_episode_steps=max_steps), []
+    try:
+        for target, seed in zip(targets, seeds, strict=True):
+            state, fell, reached = start_episode(made, int(seed), target), False, False
+            body, path = made.unwrapped.robot, []
+            path.append(body.body_real_xyz[:2])
+            while len(path) <= max_steps and not (fell or reached):
+                state, _, fell, _, _ = made.step(policy.select_action(state))
+                path.append(body.body_real_xyz[:2])
+                reached = bool(np.hypot(*(path[-1] - target)) <= REACHED)
+            walks.append((np.array(path, np.float32), reached, bool(fell) and not reached))
+        return walks, made.unwrapped.scene.dt
+    finally:
+        made.close()
+
+
+REACHED_COLOR, MISSED_COLOR = "#0072B2", "#D55E00"
+
+
+def plot_directions(walks):
+    """The ways seen from above, a panel for each policy: blue lines to the targets that were reached, orange ones that were not.
+
+    Args:
+        walks: a `Directions`, or a dict of them whose keys become titles.
+
+    Returns:
+        the Matplotlib figure, which a notebook shows if it is the last value of a cell.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    walks = {"": walks} if isinstance(walks, Directions) else walks
+    figure, panels = plt.subplots(1, len(walks), figsize=(4.6 * len(walks), 5.2), squeeze=False, layout="constrained", facecolor="white")
+    plt.close(figure)  # or a notebook would show it twice
+    for ax, (title, each) in zip(panels[0], walks.items(), strict=True):
+        for path, reached, fell in sorted(zip(each.paths, each.reached, each.fell, strict=True), key=lambda walk: walk[1]):
+            color = REACHED_COLOR if reached else MISSED_COLOR
+            ax.plot(*path.T, color=color, linewidth=1.4, linestyle="-" if reached else "--", zorder=2 if reached else 3)
+            if not reached:
+                ax.plot(*path[-1], "X" if fell else "s", color=color, markeredgecolor="black", markersize=8, zorder=4)
+        for reached, marker, color in ((True, "o", REACHED_COLOR), (False, "o", "white")):
+            ax.plot(*each.targets[each.reached == reached].T, marker, color=color, markeredgecolor="black", markersize=7, zorder=5)
+        extent = 1.15 * np.abs(each.targets).max()
+        ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", facecolor="white")
+        ax.grid(color="#DDDDDD")
+        ax.set_axisbelow(True)
+        ax.set_title((f"{title}: " if title else "") + f"{each.reached.sum()} of {len(each.targets)}", fontsize=14)
+        ax.set_xlabel("x (m)", fontsize=13)
+        ax.tick_params(labelsize=12)
+    panels[0][0].set_ylabel("y (m)", fontsize=13)
+    looks = {
+        "reached": {"marker": "o", "markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR},
+        "not reached": {"marker": "o", "markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"},
+        "its end": {"marker": "s", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
+        "a fall": {"marker": "X", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
+    }
+    handles = [Line2D([], [], label=label, markeredgecolor="black", markersize=8, **look) for label, look in looks.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(walks) > 1 else 2, fontsize=12, frameon=False)
+    return figure
+
+
+# --- command line ------------------------------------------------------------------------------------------------------------------
+
+
+def score(
+    model: str,
+    env: str = "MyAntRandomPointsBulletEnv-v0",
+    count: int = 36,
+    max_steps: int = 1000,
+    seed: int = SCORE_SEED,
+    workers: int = 2,
+):
+    """Sends a saved policy in many directions and prints how it went.
+
+    Args:
+        model: name of a run or a shipped model, its folder, or a path without "_actor"
+        env: id of the environment
+        count: how many directions, evenly spaced, 28.28 m away
+        max_steps: where an episode ends at the latest
+        seed: of the first episode
+        workers: processes that share the work
+    """
+    walks = walk_directions(load_policy(model, env), env, count, seed=seed, max_steps=max_steps, workers=workers)
+    print(walks)
+    for degrees, nearest, fell in zip(walks.degrees[~walks.reached], walks.nearest[~walks.reached], walks.fell[~walks.reached]):
+        print(f"{degrees:5.0f} degrees: not reached, nearest {nearest:.1f} m{', fell' if fell else ''}")
+
+
+def command_line():
+    """`python score.py MODEL`: as `score`, with one sentence instead of a traceback."""
+    import tyro
+
+    try:
+        tyro.cli(tyro.conf.configure(tyro.conf.PositionalRequiredArgs)(score))
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    command_line()
