@@ -48,9 +48,6 @@ class MyAntBulletEnv(OnePointEnv):
         return terms
 
 
-register(
-    "MyAntRandomPointsBulletEnv-v0",
-    entry_point="override_ant_random_points:MyAntBulletEnv",
-    max_episode_steps=1000,
-    reward_threshold=2500.0,
-)
+settings = {"entry_point": "override_ant_random_points:MyAntBulletEnv", "max_episode_steps": 1000, "reward_threshold": 2500.0}
+register("MyAntRandomPointsBulletEnv-v0", **settings)
+register("MyAntRandomPointsNoAngleBulletEnv-v0", **settings, kwargs={"angle_progress": False})

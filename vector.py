@@ -47,6 +47,10 @@ with quiet():
     import pybullet_envs_gymnasium  # noqa: F401  (registers AntBulletEnv-v0 and its relatives)
 
 
+LESSONS = ("override_ant", "override_ant_random_points")
+"""The modules of this repository that register environments of their own."""
+
+
 def find_env(env):
     """The specification of a registered environment.
 
@@ -63,6 +67,9 @@ def find_env(env):
     try:
         if module:
             importlib.import_module(module)
+        elif name not in gym.registry:
+            for lesson in LESSONS:
+                importlib.import_module(lesson)
         return gym.spec(name)
     except ImportError as error:
         raise ValueError(f"env is '{env}', but '{module}' cannot be imported ({error}): check the name before the colon.") from error

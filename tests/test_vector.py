@@ -48,6 +48,13 @@ def test_the_same_seed_gives_the_same_episode_whatever_ran_before():
     env.close()
 
 
+def test_the_environments_of_the_lessons_are_found_without_an_import():
+    """In a fresh process, because here other tests have imported them."""
+    code = "from vector import find_env; print(find_env('MyAntRandomPointsNoAngleBulletEnv-v0').kwargs, find_env('MyAntBulletEnv-v0').id)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split("\n")[-2] == "{'angle_progress': False} MyAntBulletEnv-v0"
+
+
 def test_a_seed_for_each_environment():
     envs = make_envs("InvertedPendulumBulletEnv-v0", 3, 2)
     try:

@@ -1,0 +1,95 @@
+"""Directions against geometry, with an ant that is carried rather than one that walks."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import score
+from score import Directions, plot_directions, walk_directions
+
+
+class Still:
+    """A policy that does nothing."""
+
+    def select_action(self, state):
+        return np.zeros(8, np.float32)
+
+
+def straight(target, steps=100, share=1.0):
+    """A path from the origin, `share` of the way to a target."""
+    return np.linspace([0, 0], share * np.asarray(target), steps + 1).astype(np.float32)
+
+
+def example():
+    """Four directions: two reached, after 100 and 200 steps, one fall half way, one that only walked a square."""
+    targets = 10.0 * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+    square = np.concatenate([np.linspace(a, b, 51) for a, b in zip([(0, 0), (4, 0), (4, 4), (0, 4)], [(4, 0), (4, 4), (0, 4), (0, 0)])])
+    paths = [straight(targets[0]), straight(targets[1], 200), straight(targets[2], 50, 0.5), square]
+    return Directions(targets, paths, np.array([True, True, False, False]), np.array([False, False, True, False]), dt=0.0165)
+
+
+def test_what_is_counted():
+    walks = example()
+    np.testing.assert_allclose(walks.degrees, [0, 90, 180, 270])
+    np.testing.assert_array_equal(walks.steps, [100, 200, 50, 203])
+    np.testing.assert_allclose(walks.nearest, [0, 0, 5, 10], atol=1e-6)
+    np.testing.assert_allclose(walks.speed[:3], [10 / 1.65, 10 / 3.3, 5 / 0.825])
+    np.testing.assert_allclose(walks.straightness, [1, 1, 1, 0], atol=1e-6)
+    assert walks.median_steps == np.inf, "with half of them missed the median is one of those"
+    assert str(walks).startswith("2 of 4 targets reached within 1 m, 1 falls; steps of those: 100 to 200; ")
+
+
+def test_the_median_counts_a_miss_as_for_ever():
+    walks = example()
+    walks.reached[:] = [True, True, True, False]  # 100, 200, 50 and never
+    assert walks.median_steps == 150
+    assert "median 150, 50 to 200" in str(walks)
+
+
+@pytest.mark.parametrize("env", ["AntBulletEnv-v0", "MyAntRandomPointsBulletEnv-v0"])
+def test_an_ant_that_does_nothing_stays(env):
+    """Every direction in its place, whichever process walked it."""
+    here, shared = (walk_directions(Still(), env, count=5, radius=6.0, max_steps=20, workers=n) for n in (0, 2))
+    np.testing.assert_allclose(here.degrees, [0, 72, 144, 216, 288])
+    np.testing.assert_allclose(np.hypot(*here.targets.T), 6)
+    assert not here.reached.any() and (here.steps == 20).all()
+    assert 5 < here.nearest.min() and here.nearest.max() < 7
+    for a, b in zip(here.paths, shared.paths, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert "0 of 5 targets reached" in str(here)
+
+
+def test_a_target_is_reached_where_the_torso_is_within_a_metre():
+    walks = walk_directions(Still(), count=3, radius=0.9, max_steps=50, workers=0)
+    assert walks.reached.all() and (walks.steps < 5).all()
+
+
+@pytest.mark.parametrize("wrong, message", [({"count": 0}, "count is 0: expected at least 1"), ({"radius": -1}, "radius is -1"), ({"max_steps": 0}, "max_steps is 0")])  # fmt: skip
+def test_bad_arguments_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        walk_directions(Still(), **wrong)
+
+
+def test_an_environment_without_a_walker_is_refused():
+    with pytest.raises(ValueError, match="InvertedPendulumBulletEnv-v0 has no walking robot"):
+        walk_directions(Still(), "InvertedPendulumBulletEnv-v0", workers=0)
+
+
+def test_the_map_has_a_line_for_each_way_and_says_how_many_arrived():
+    figure = plot_directions({"one": example(), "other": example()})
+    left, right = figure.axes
+    assert left.get_title() == "one: 2 of 4" and right.get_title() == "other: 2 of 4"
+    ways = [line for line in left.lines if len(line.get_xdata()) > 10]
+    assert sorted(line.get_color() for line in ways) == [score.REACHED_COLOR] * 2 + [score.MISSED_COLOR] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["reached", "not reached", "its end", "a fall"]
+    assert len(plot_directions(example()).axes) == 1
+
+
+def test_command_line(root):
+    command = [sys.executable, "score.py", "base_ant_final", "--env", "AntBulletEnv-v0", "--count", "2", "--max-steps", "30"]
+    out = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert out[0].startswith("0 of 2 targets reached") and out[1].split(":")[0].strip() == "0 degrees" and len(out) == 3
+    missing = subprocess.run([sys.executable, "score.py", "nobody"], cwd=root, capture_output=True, text=True)
+    assert missing.returncode == 1 and "There is no checkpoint 'nobody'" in missing.stderr and "Traceback" not in missing.stderr
