@@ -165,9 +165,9 @@ def point(target):
 
 
 def register(id, **kwargs):
-    """Registers an environment with Gymnasium, once: running the cell again is fine."""
-    if id not in gym.registry:
-        gym.register(id=id, **kwargs)
+    """Registers an environment with Gymnasium.  Again is fine, as when a cell is run twice: the latest definition counts."""
+    gym.registry.pop(id, None)
+    gym.register(id=id, **kwargs)
 
 
 register("MyAntBulletEnv-v0", entry_point="override_ant:MyAntBulletEnv", max_episode_steps=1000, reward_threshold=2500.0)

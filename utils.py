@@ -441,12 +441,16 @@ def plot_curve(curve, label=None, figure=None):
     return figure
 
 
+SHIPPED = Path(__file__).resolve().parent
+"""The folder whose `models` hold the policies that come with this repository."""
+
+
 def checkpoint(name, root="."):
     """Finds the checkpoint that a user means.
 
     Args:
         name: the name of a run or of a shipped model ("base_ant_final"), its folder, or a path without "_actor".
-        root: the folder in which `models` lies.
+        root: the folder in which `models` lies; a shipped model is found from anywhere.
 
     Returns:
         a path for `TD3.load`: the best policy of a run's folder.
@@ -454,11 +458,12 @@ def checkpoint(name, root="."):
     Raises:
         FileNotFoundError: there is none.
     """
-    for place in (Path(name), Path(root) / "models" / name):
+    roots = [Path(root) / "models", SHIPPED / "models"]
+    for place in (Path(name), *(models / name for models in roots)):
         for prefix in (place, place / "best", place / "latest"):
             if Path(f"{prefix}_actor").is_file():
                 return prefix
-    known = sorted({p.parent.name for p in (Path(root) / "models").glob("*/*_actor")})
+    known = sorted({p.parent.name for models in roots for p in models.glob("*/*_actor")})
     raise FileNotFoundError(
         f"There is no checkpoint '{name}': expected the name of a run in models/ ({', '.join(known) or 'none there yet'}), "
         f"its folder, or a path whose '{Path(name).name}_actor' exists."

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from TD3 import TD3
 from utils import ReplayBuffer, checkpoint, eval_policy, plot_curve
@@ -184,6 +185,7 @@ def test_checkpoint_finds_runs_folders_and_paths(tmp_path):
     assert checkpoint(tmp_path / "models" / "my_run") == best
     assert checkpoint(best) == best
     assert checkpoint(tmp_path / "models" / "my_run" / "latest").name == "latest"
+    assert checkpoint("base_ant_final", tmp_path).is_relative_to(ROOT), "a shipped one is found from anywhere"
     with pytest.raises(FileNotFoundError, match=r"There is no checkpoint 'my_rum'.*my_run"):
         checkpoint("my_rum", tmp_path)
 

@@ -1,0 +1,202 @@
+"""Pictures that explain: what inherits from what, what the reward is made of, and how the angle to a target turns into reward."""
+
+import numpy as np
+
+OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+"""Colours that colour-blind readers tell apart (Okabe and Ito, 2008)."""
+
+INK, GREY = "#1E2430", "#5B6472"
+
+
+def plot_classes(environment, robot):
+    """Two columns of boxes, base classes above: the environment's and the robot's, with what each of ours defines itself.
+
+    Everything is read from the classes: their bases (the first one that is not a mixin without bases of its own), their
+    modules, and the methods in their bodies.
+
+    Args:
+        environment, robot: two classes.
+
+    Returns:
+        the Matplotlib figure.
+    """
+    from matplotlib.patches import FancyBboxPatch
+
+    figure, ax = _figure(8, 6.2)
+    columns = [_ancestors(environment), _ancestors(robot)]
+    rows = max(map(len, columns))
+    height = 0.74
+    for column, (title, classes) in enumerate(zip(("the environment", "the robot"), columns, strict=True)):
+        x = 4.3 * column
+        ax.text(x + 1.7, rows + 0.08, title, ha="center", fontsize=14, color=INK, weight="bold")
+        for depth, cls in enumerate(classes):
+            y = rows - 1 - depth
+            ours = _is_ours(cls)
+            ax.add_patch(
+                FancyBboxPatch(
+                    (x, y), 3.4, height, boxstyle="round,pad=0.02,rounding_size=0.08", linewidth=1.5,
+                    facecolor="#DCEBF7" if ours else "#EEEFF1", edgecolor="#0072B2" if ours else "#9AA1AB",
+                )
+            )  # fmt: skip
+            words = _methods(cls) if ours else cls.__module__.split(".")[0]
+            ax.text(x + 1.7, y + (0.52 if words else 0.37), cls.__name__, ha="center", va="center", fontsize=13, color=INK, weight="bold")
+            ax.text(x + 1.7, y + 0.2, words, ha="center", va="center", fontsize=9.5, color=GREY, linespacing=1.15)
+            if depth:
+                ax.annotate(
+                    "", (x + 1.7, y + 1), (x + 1.7, y + height + 0.03), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.5}
+                )
+    across = [(3.42, rows - len(columns[0]) + 0.37), (4.28, rows - len(columns[1]) + 0.37)]
+    ax.annotate("", across[1], across[0], arrowprops={"arrowstyle": "-|>", "color": "#D55E00", "linewidth": 2, "linestyle": "--"})
+    ax.text(
+        3.85, max(end[1] for end in across) + 0.1, "self.\nrobot", ha="center", va="bottom", fontsize=11, color="#D55E00", family="monospace"
+    )
+    ax.set(xlim=(-0.1, 7.8), ylim=(-0.15, rows + 0.35))
+    ax.axis("off")
+    return figure
+
+
+def _ancestors(cls):
+    """From the oldest worth showing to `cls`, along the base that has ancestors of its own; without `object`."""
+    line = [cls]
+    while (bases := [base for base in line[-1].__bases__ if base.__bases__ != (object,)] or list(line[-1].__bases__)) != [object]:
+        line.append(bases[0])
+        if line[-1].__module__.startswith("gymnasium."):
+            break
+    return line[::-1]
+
+
+def _is_ours(cls):
+    """Whether a class is written in this repository, or in a notebook, and not in an installed package."""
+    return "." not in cls.__module__
+
+
+def _methods(cls):
+    """The names of the methods in the body of a class, in lines of three."""
+    names = [name for name, value in vars(cls).items() if callable(value) and not name.startswith("_")]
+    return "\n".join(", ".join(names[k : k + 3]) for k in range(0, len(names), 3))
+
+
+def plot_terms(recording, seconds=0.5):
+    """The terms of the reward over an episode, and what each sums to.
+
+    Args:
+        recording: a `viewer.Recording` of an environment that gives `info["reward_terms"]`.
+        seconds: over which the lines are averaged, because a step's terms jump with every stride.
+
+    Returns:
+        the Matplotlib figure.
+
+    Raises:
+        ValueError: the environment gave no terms.
+    """
+    terms = {name: values for name, values in recording.reward_terms.items() if values.any()}
+    if not terms:
+        raise ValueError(f"{recording.env} gives no reward terms: record an environment such as MyAntBulletEnv-v0.")
+    figure, (lines, bars) = _figure(7, 5.6, rows=2, ratios=(2, 1))
+    window = max(1, min(round(seconds / recording.dt), recording.length))
+    for k, (name, values) in enumerate(terms.items()):
+        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+        time = recording.dt * (np.arange(len(smooth)) + window / 2)
+        lines.plot(time, smooth, color=OKABE_ITO[k], linewidth=2.2, label=name)
+        total = values.sum()
+        bars.barh(k, total, color=OKABE_ITO[k])
+        bars.annotate(
+            f"{total:,.0f}", (max(total, 0), k), (5, 0), textcoords="offset points", va="center", fontsize=12, color=INK
+        )
+    lines.axhline(0, color=GREY, linewidth=0.8)
+    lines.set_xlabel("seconds", fontsize=13)
+    lines.set_ylabel("reward of a step", fontsize=13)
+    lines.legend(fontsize=11, frameon=False, ncols=len(terms), loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.2, handlelength=1.2)
+    bars.set_yticks(range(len(terms)), list(terms))
+    bars.invert_yaxis()
+    bars.axvline(0, color=GREY, linewidth=0.8)
+    bars.margins(x=0.2)
+    bars.set_xlabel("sum over the episode", fontsize=13)
+    for ax in (lines, bars):
+        ax.grid(color="#DDDDDD")
+        ax.set_axisbelow(True)
+        ax.tick_params(labelsize=12)
+    bars.grid(False, axis="y")
+    return figure
+
+
+def plot_targets(targets):
+    """Where targets were drawn, seen from above, with the ant at the start looking to the right.
+
+    Args:
+        targets: (N, 2), in metres.
+
+    Returns:
+        the Matplotlib figure.
+    """
+    figure, ax = _figure(5, 5)
+    targets = np.asarray(targets)
+    ax.plot(*targets.T, "o", color=OKABE_ITO[0], markersize=6, alpha=0.6, markeredgewidth=0)
+    ax.plot(0, 0, "o", color=INK, markersize=12)
+    ax.annotate("", (8, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
+    ax.text(0, -3.2, "the ant", ha="center", fontsize=12, color=INK)
+    ax.set_aspect("equal")
+    ax.grid(color="#DDDDDD")
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=12)
+    ax.set_xlabel("x (m)", fontsize=13)
+    ax.set_ylabel("y (m)", fontsize=13)
+    return figure
+
+
+def plot_angle_term(before=115.0, after=80.0):
+    """What `angle_progress` measures: the angle from where the ant looks to its target, and the cosine of it.
+
+    Args:
+        before, after: that angle before and after a step, in degrees; far more is drawn than an ant can turn in one.
+
+    Returns:
+        the Matplotlib figure.
+    """
+    figure, (top, bottom) = _figure(5, 7.4, rows=2, ratios=(1, 1))
+    target = np.radians(100)
+    place = 2.3 * np.array([np.cos(target), np.sin(target)])
+    top.plot(*place, "*", color="#009E73", markersize=24, markeredgecolor=INK)
+    top.plot([0, place[0]], [0, place[1]], color="#009E73", linewidth=2, linestyle="--")
+    top.text(place[0] + 0.25, place[1] - 0.05, "target", fontsize=12, color=INK, va="center")
+    for angle, color, name, radius in ((before, OKABE_ITO[1], "before", 1.15), (after, OKABE_ITO[0], "after", 0.7)):
+        way = target - np.radians(angle)
+        end = 2.2 * np.array([np.cos(way), np.sin(way)])
+        top.annotate("", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
+        top.text(*(end * 1.06), f" looks this way\n {name}", fontsize=12, color=color, va="center")
+        arc = np.linspace(way, target, 60)
+        top.plot(radius * np.cos(arc), radius * np.sin(arc), color=color, linewidth=2)
+        middle = way + 0.62 * (target - way)
+        top.text(
+            *((radius + 0.02) * np.array([np.cos(middle), np.sin(middle)])), f"{angle:.0f}°", fontsize=12, color=color,
+            ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
+    top.plot(0, 0, "o", color=INK, markersize=14)
+    top.set(xlim=(-1.2, 3.9), ylim=(-1.0, 2.7), aspect="equal")
+    top.axis("off")
+
+    angles = np.linspace(-180, 180, 361)
+    bottom.plot(angles, np.cos(np.radians(angles)), color=GREY, linewidth=2)
+    for angle, color in ((before, OKABE_ITO[1]), (after, OKABE_ITO[0])):
+        bottom.plot(angle, np.cos(np.radians(angle)), "o", color=color, markersize=11)
+    x, low, high = 1.35 * before, *np.cos(np.radians([before, after]))
+    bottom.annotate("", (before, high), (before, low), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
+    bottom.plot([after, before], [high, high], color=INK, linewidth=1, linestyle=":")
+    bottom.text(x - 32, high + 0.1, "what the step\nis paid for", fontsize=12, color=INK, va="bottom", ha="center")
+    bottom.set_xlabel("angle from its heading to the target (degrees)", fontsize=12)
+    bottom.set_ylabel("cosine", fontsize=13)
+    bottom.set_xticks(range(-180, 181, 90))
+    bottom.grid(color="#DDDDDD")
+    bottom.tick_params(labelsize=12)
+    return figure
+
+
+def _figure(width, height, rows=1, ratios=None):
+    """A white figure that a notebook shows once, and its axes."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        rows, 1, figsize=(width, height), layout="constrained", facecolor="white", height_ratios=ratios
+    )
+    plt.close(figure)
+    return figure, axes

@@ -1,0 +1,70 @@
+"""The explaining pictures show what is there: classes, sums, angles."""
+
+import numpy as np
+import pytest
+from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
+from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
+
+import override_ant_random_points
+from figures import plot_angle_term, plot_classes, plot_targets, plot_terms
+from override_ant import MyAnt, MyAntBulletEnv, MyWalkerBase
+from viewer import record
+
+
+def words(figure):
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+
+def test_the_picture_of_the_classes_is_read_from_the_classes():
+    shown = words(plot_classes(MyAntBulletEnv, MyAnt))
+    for cls in (MyAntBulletEnv, WalkerBaseBulletEnv, MyAnt, MyWalkerBase, WalkerBase):
+        assert shown.count(cls.__name__) == 1
+    assert "alive_bonus" in shown and "set_target" in shown and "BatchedWalker" not in shown
+    assert shown.index("Env") < shown.index("WalkerBaseBulletEnv") < shown.index("MyAntBulletEnv"), "base classes first"
+
+
+def test_a_class_of_the_readers_own_joins_the_picture():
+    class Crab(override_ant_random_points.MyAntBulletEnv):
+        def reward_terms(self, action, state):
+            return {}
+
+    Crab.__module__ = "__main__"
+    shown = words(plot_classes(Crab, MyAnt))
+    assert shown[shown.index("Crab") + 1] == "reward_terms" and shown.count("MyAntBulletEnv") == 2
+
+
+class Still:
+    def select_action(self, state):
+        return np.zeros(8, np.float32)
+
+
+def test_terms_are_drawn_with_their_sums():
+    run = record(Still(), "MyAntBulletEnv-v0", max_steps=60)
+    run.reward_terms["alive"][:] = 2.0
+    figure = plot_terms(run)
+    lines, bars = figure.axes
+    names = [text.get_text() for text in lines.get_legend().get_texts()]
+    assert names == [name for name, values in run.reward_terms.items() if values.any()] and "feet_collision" not in names
+    assert words(figure)[names.index("alive")] == "120"
+    np.testing.assert_allclose(lines.lines[names.index("alive")].get_ydata(), 2.0)
+    progress = lines.lines[names.index("progress")]
+    window = round(0.5 / run.dt)
+    assert progress.get_ydata()[0] == pytest.approx(run.reward_terms["progress"][:window].mean())
+
+
+def test_an_environment_without_terms_is_named():
+    run = record(Still(), "AntBulletEnv-v0", max_steps=3)
+    with pytest.raises(ValueError, match="AntBulletEnv-v0 gives no reward terms"):
+        plot_terms(run)
+
+
+def test_the_angle_term_is_drawn_with_the_angles_it_was_given():
+    figure = plot_angle_term(90.0, 60.0)
+    assert {"90°", "60°"} <= set(words(figure))
+    points = [tuple(line.get_xydata()[0]) for line in figure.axes[1].lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(points, [(90, 0), (60, 0.5)], atol=1e-9)
+
+
+def test_targets_are_where_they_are():
+    targets = np.array([[1.0, 2.0], [-3.0, 4.0]])
+    np.testing.assert_array_equal(plot_targets(targets).axes[0].lines[0].get_xydata(), targets)
