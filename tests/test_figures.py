@@ -41,14 +41,14 @@ class Still:
 def test_terms_are_drawn_with_their_sums():
     run = record(Still(), "MyAntBulletEnv-v0", max_steps=60)
     run.reward_terms["alive"][:] = 2.0
-    figure = plot_terms(run)
+    figure = plot_terms(run, seconds=0.2)
     lines, bars = figure.axes
     names = [text.get_text() for text in lines.get_legend().get_texts()]
     assert names == [name for name, values in run.reward_terms.items() if values.any()] and "feet_collision" not in names
-    assert words(figure)[names.index("alive")] == "120"
+    assert words(figure)[names.index("alive")] == f"{2 * run.length}"
     np.testing.assert_allclose(lines.lines[names.index("alive")].get_ydata(), 2.0)
     progress = lines.lines[names.index("progress")]
-    window = round(0.5 / run.dt)
+    window = round(0.2 / run.dt)
     assert progress.get_ydata()[0] == pytest.approx(run.reward_terms["progress"][:window].mean())
 
 
