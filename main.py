@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import shlex
 import sys
 from contextlib import closing
@@ -60,8 +61,9 @@ class Args:
     replay buffer starts empty and is first filled by the loaded policy with its exploration noise"""
     num_envs: int = 16
     """ants that walk at the same time"""
-    workers: int = 1
-    """processes that the ants share, beside the one that learns; 0 runs everything in one process"""
+    workers: int | None = None
+    """processes that the ants share, beside the one that learns; by default 1, and with a CUDA device one for each core but the
+    learner's; 0 runs everything in one process"""
     utd_ratio: float = 0.125
     """updates for each environment step (update-to-data ratio); the paper's is 1"""
     lr: float = 7e-4
@@ -194,7 +196,7 @@ def make_args(**given):
     """Fills in the recipe and checks every value.
 
     Returns:
-        an `Args` with nothing left open: name, bf16 and device are decided.
+        an `Args` with nothing left open: name, bf16, device and workers are decided.
 
     Raises:
         ValueError: one sentence that names the argument, the value and what was expected.
@@ -212,8 +214,9 @@ def make_args(**given):
     for name in ("max_timesteps", "eval_freq", "batch_size", "policy_freq", "num_envs", "hidden", "n_step", "buffer_size",
                  "eval_episodes", "threads"):  # fmt: skip
         expect(args, name, getattr(args, name) >= 1, "at least 1")
-    for name in ("start_timesteps", "seed", "workers", "expl_noise", "policy_noise", "noise_clip"):
+    for name in ("start_timesteps", "seed", "expl_noise", "policy_noise", "noise_clip"):
         expect(args, name, getattr(args, name) >= 0, "0 or more")
+    expect(args, "workers", args.workers is None or args.workers >= 0, "0 or more")
     expect(args, "seed", args.seed + args.num_envs <= EVAL_SEED, f"less than {EVAL_SEED}, where the evaluation's seeds begin")
     for name in ("lr", "utd_ratio"):
         expect(args, name, 0 < getattr(args, name) < float("inf"), "a number above 0")
@@ -231,8 +234,10 @@ def make_args(**given):
 
     device = "cpu" if args.device == "cpu" or not torch.cuda.is_available() else "cuda"
     bf16 = fast_bf16(device) if args.bf16 is None else args.bf16
+    # a learner on a CUDA device is quick enough for the ants of all other cores; one on a core is busy with those of a second
+    workers = (max(1, os.cpu_count() - 1) if device == "cuda" else 1) if args.workers is None else args.workers
     name = args.name or f"{args.policy}_{args.env.split(':')[-1]}_{args.seed}"
-    return dataclasses.replace(args, device=device, bf16=bf16, name=name)
+    return dataclasses.replace(args, device=device, bf16=bf16, workers=workers, name=name)
 
 
 def check_type(name, value, hint):
@@ -273,14 +278,15 @@ def fast_bf16(device):
 
 def command(args):
     """The command line that repeats a run, with the arguments that differ from the recipe's alone."""
-    default = Args(**RECIPES[args.recipe])
+    here = make_args(recipe=args.recipe)
+    default = Args(**RECIPES[args.recipe] | {name: getattr(here, name) for name in ("bf16", "device", "workers")})
     words = ["python", "main.py"]
     for field in dataclasses.fields(Args):
         value = getattr(args, field.name)
-        if value == getattr(default, field.name) or getattr(default, field.name) in (None, "auto") and field.name in ("device", "bf16"):
+        if value == getattr(default, field.name):
             continue
         option = "--" + field.name.replace("_", "-")
-        if isinstance(value, bool):
+        if field.type is bool:
             words.append(option if value else option.replace("--", "--no-", 1))
         else:
             words += [option, str(value)]

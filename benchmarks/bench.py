@@ -400,7 +400,7 @@ def same_result_rows(seeds=(0, 1, 2), again=True, **arguments):
 def learn_ant_in_float32(seed, steps=500_000):
     """The fast recipe with PyTorch's own gradients in float32, on one core; kept as ours_float32_seedN.csv."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [f"--seed={seed}", f"--max-timesteps={steps}", "--name=bench", "--workers=0", "--no-bf16", "--no-save-model"]
+        words = [f"--seed={seed}", f"--max-timesteps={steps}", "--name=bench", "--workers=0", "--bf16=False", "--no-save-model"]
         command = [sys.executable, str(ROOT / "main.py"), *words]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         shutil.copy(Path(folder, "results", "bench.csv"), HERE / f"ours_float32_seed{seed}.csv")

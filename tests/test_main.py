@@ -272,12 +272,27 @@ def test_the_command_line_explains_every_argument_and_refuses_in_a_sentence(root
     assert seen.returncode == 2 and "several" in seen.stderr
 
 
-def test_the_command_repeats_the_run():
-    args = make_args(recipe="paper", seed=3, save_model=False, env=PENDULUM, max_minutes=2)
-    words = main_module.command(args).split()
-    assert words[:2] == ["python", "main.py"]
-    again = main_module.tyro.cli(Args, args=words[2:], default=Args(**main_module.RECIPES["paper"]))
-    assert make_args(**vars(again)) == args
+@pytest.mark.parametrize("recipe", ["paper", "fast"])
+def test_the_command_repeats_the_run(recipe):
+    usual = make_args(recipe=recipe)
+    other = {"bf16": not usual.bf16, "workers": usual.workers + 1}  # not what this machine would choose
+    for given in ({"save_model": False, "env": PENDULUM, "max_minutes": 2}, other):
+        args = make_args(recipe=recipe, seed=3, **given)
+        words = main_module.command(args).split()
+        assert words[:2] == ["python", "main.py"]
+        again = main_module.tyro.cli(Args, args=words[2:], default=Args(**main_module.RECIPES[recipe]))
+        assert make_args(**vars(again)) == args
+    assert "--workers" not in main_module.command(usual) and "bf16" not in main_module.command(usual)
+
+
+def test_a_learner_on_a_cuda_device_leaves_the_other_cores_to_the_ants(monkeypatch):
+    """What would be chosen; that it runs so is for a machine with such a device."""
+    monkeypatch.setattr(main_module.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(main_module.torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(main_module.os, "cpu_count", lambda: 16)
+    args = make_args()
+    assert (args.device, args.bf16, args.workers) == ("cuda", True, 15)
+    assert make_args(device="cpu").workers == 1 and make_args(workers=3).workers == 3 and make_args(recipe="paper").workers == 0
 
 
 def test_the_stop_button_of_a_notebook_returns_the_result_so_far(root, monkeypatch):
