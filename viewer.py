@@ -161,14 +161,14 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
     state = start_episode(env, seed, target)
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
     robot = env.unwrapped.robot
-    snapshots, steps, terms = [_snapshot(robot)], [], []
+    snapshots, steps, terms = [snapshot(robot)], [], []
     terminated = truncated = False
     while len(steps) < max_steps and not (terminated or truncated):
         action = policy.select_action(state)
         state, reward, terminated, truncated, info = env.step(action)
         steps.append((action, reward))
         terms.append(info.get("reward_terms", {}))
-        snapshots.append(_snapshot(robot))
+        snapshots.append(snapshot(robot))
         _, _, torso, goal = snapshots[-1]
         if stop_at_target is not None and np.hypot(*np.subtract(torso[:2], goal)) <= stop_at_target:
             break
@@ -228,7 +228,7 @@ def start_episode(env, seed, target=None):
     return state
 
 
-def _snapshot(robot):
+def snapshot(robot):
     """One row each of a recording's poses, joints, torso and targets."""
     body, p = robot.objects[0], robot._p
     joints = range(p.getNumJoints(body))
@@ -248,6 +248,13 @@ SUN = np.array([-0.5, -0.3, 1.0])
 """Direction toward the sun, to the camera's right, forward and up: it shines over the viewer's left shoulder."""
 FRONT_LEGS = ("front_left_leg", "aux_1", "front_left_foot", "right_back_leg", "aux_4", "right_back_foot")
 """The legs on the ant's +x side.  Upstream calls one of them a back leg, but this is the way the stock ant runs."""
+
+
+def smooth_path(recording):
+    """(T + 1, 2) float64, the way of a camera that follows: the torso's, without the wobble."""
+    window = np.hanning(2 * round(0.9 / recording.dt) + 1)
+    padded = np.pad(recording.path, ((len(window) // 2,) * 2, (0, 0)), mode="edge")
+    return np.stack([np.convolve(x, window / window.sum(), mode="valid") for x in padded.T], axis=1)
 
 
 class _Scene:
@@ -287,10 +294,7 @@ class _Scene:
         )
         self.ball = self.p.createMultiBody(baseVisualShapeIndex=shape)
 
-        # The way of the camera: the torso's, without the wobble
-        window = np.hanning(2 * round(0.9 / recording.dt) + 1)
-        padded = np.pad(recording.path, ((len(window) // 2,) * 2, (0, 0)), mode="edge")
-        self.camera = np.stack([np.convolve(x, window / window.sum(), mode="valid") for x in padded.T], axis=1)
+        self.camera = smooth_path(recording)
 
         c, s = np.cos(yaw), np.sin(yaw)
         level = np.array([[s, -c, 0], [c, s, 0], [0, 0, 1]])  # rows: right, forward and up, as seen by the camera
@@ -561,7 +565,7 @@ def animate(
         way = recordings[0].targets[0] - recordings[0].path[0] if len(recordings) == 1 else (1, 0)
         yaw = np.degrees(np.arctan2(way[1], way[0])) + 40
     size, few_colors = (width, height), path.suffix.lower() in (".gif", ".png")
-    with _beside(path) as part:
+    with beside(path) as part:
         if verbose:
             needed = render_seconds(len(steps) * len(recordings), width, height, workers)
             print(f"Painting {len(steps)} pictures, about {max(needed, 1):.0f} s ...", flush=True)
@@ -626,7 +630,7 @@ def _check(recordings, path, width, height, fps, seconds, start, speed):
 
 
 @contextlib.contextmanager
-def _beside(path):
+def beside(path):
     """A path to write to, which takes the place of `path` if all went well and else leaves nothing behind."""
     part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
