@@ -195,6 +195,54 @@ def plot_directions(walks):
     return figure
 
 
+def table(walks):
+    """The figures of several policies side by side, as a Markdown table.
+
+    Args:
+        walks: a dict of `Directions`, whose keys become the head of the table.
+    """
+    rows = {
+        f"reached within {REACHED:g} m": lambda w: f"{w.reached.sum()} of {len(w.targets)}",
+        "falls": lambda w: f"{w.fell.sum()}",
+        "steps to reach it, median": lambda w: f"{w.median_steps:.0f}" if np.isfinite(w.median_steps) else "never",
+        "the same, slowest": lambda w: f"{w.steps[w.reached].max()}" if w.reached.any() else "never",
+        "speed, median (m/s)": lambda w: f"{np.median(w.speed):.2f}",
+        "straightness, median": lambda w: f"{np.median(w.straightness):.2f}",
+    }
+    lines = ["| | " + " | ".join(walks) + " |", "|---|" + "---|" * len(walks)]
+    return "\n".join(lines + [f"| {what} | " + " | ".join(map(say, walks.values())) + " |" for what, say in rows.items()])
+
+
+def plot_steps(walks):
+    """How long it takes in each direction, as a polar plot: the nearer to the middle, the sooner; crosses where it was not reached.
+
+    Args:
+        walks: a `Directions`, or a dict of them whose keys become the legend.
+
+    Returns:
+        the Matplotlib figure, which a notebook shows if it is the last value of a cell.
+    """
+    import matplotlib.pyplot as plt
+
+    walks = {"": walks} if isinstance(walks, Directions) else walks
+    figure, ax = plt.subplots(figsize=(5.6, 5.8), subplot_kw={"projection": "polar"}, layout="constrained", facecolor="white")
+    plt.close(figure)
+    outside = 1.06 * max(each.steps.max() for each in walks.values())
+    for (title, each), color, marker in zip(walks.items(), ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), "oX^s"):
+        angles = np.radians(each.degrees)
+        steps = np.where(each.reached, each.steps, np.nan)
+        ax.plot(np.append(angles, angles[0]), np.append(steps, steps[0]), color=color, linewidth=2, label=title or None)
+        ax.plot(angles[~each.reached], np.full((~each.reached).sum(), outside), marker, color=color, markersize=7, linestyle="")
+    ax.set_rmax(1.06 * outside)
+    ax.set_rmin(0)
+    ax.set_rlabel_position(67.5)
+    ax.tick_params(labelsize=12)
+    ax.set_title("steps to the target, by direction", fontsize=13)
+    if len(walks) > 1:
+        figure.legend(loc="outside lower center", ncols=len(walks), fontsize=12, frameon=False)
+    return figure
+
+
 # --- command line ------------------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +266,7 @@ def score(
     """
     walks = walk_directions(load_policy(model, env), env, count, seed=seed, max_steps=max_steps, workers=workers)
     print(walks)
+    print(table({model: walks}))
     for degrees, nearest, fell in zip(walks.degrees[~walks.reached], walks.nearest[~walks.reached], walks.fell[~walks.reached]):
         print(f"{degrees:5.0f} degrees: not reached, nearest {nearest:.1f} m{', fell' if fell else ''}")
 

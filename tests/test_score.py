@@ -87,9 +87,24 @@ def test_the_map_has_a_line_for_each_way_and_says_how_many_arrived():
     assert len(plot_directions(example()).axes) == 1
 
 
+def test_the_table_has_a_column_for_each():
+    lines = score.table({"one": example(), "other": example()}).splitlines()
+    assert lines[0] == "| | one | other |" and lines[2] == "| reached within 1 m | 2 of 4 | 2 of 4 |"
+    assert "| falls | 1 | 1 |" in lines and "| steps to reach it, median | never | never |" in lines
+    assert "| the same, slowest | 200 | 200 |" in lines
+
+
+def test_the_polar_plot_has_the_steps_and_a_cross_for_each_miss():
+    figure = score.plot_steps({"one": example(), "other": example()})
+    line, missed = figure.axes[0].lines[:2]
+    np.testing.assert_allclose(line.get_ydata(), [100, 200, np.nan, np.nan, 100])
+    np.testing.assert_allclose(missed.get_xdata(), [np.pi, 1.5 * np.pi])
+
+
 def test_command_line(root):
     command = [sys.executable, "score.py", "base_ant_final", "--env", "AntBulletEnv-v0", "--count", "2", "--max-steps", "30"]
     out = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert out[0].startswith("0 of 2 targets reached") and out[1].split(":")[0].strip() == "0 degrees" and len(out) == 3
+    assert out[0].startswith("0 of 2 targets reached") and out[1] == "| | base_ant_final |"
+    assert [line.split(":")[0].strip() for line in out[-2:]] == ["0 degrees", "180 degrees"]
     missing = subprocess.run([sys.executable, "score.py", "nobody"], cwd=root, capture_output=True, text=True)
     assert missing.returncode == 1 and "There is no checkpoint 'nobody'" in missing.stderr and "Traceback" not in missing.stderr
