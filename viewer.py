@@ -130,8 +130,19 @@ class Recording:
         """Whether the torso was ever within `REACHED` of the target."""
         return bool((self.to_go <= REACHED).any())
 
+    @property
+    def points(self):
+        """(N, 2) float32, the targets in their order: one, or those of the path that the ant was sent to."""
+        new = np.any(np.diff(self.targets, axis=0) != 0, axis=1)
+        return self.targets[np.concatenate([[True], new])]
 
-def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, stop_at_target=None):
+    @property
+    def points_reached(self):
+        """How many of `points` it came to."""
+        return len(self.points) - 1 + bool(self.to_go[-1] <= REACHED)
+
+
+def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, stop_at_target=None, path=None):
     """Runs one episode without exploration noise and keeps all of it.
 
     Args:
@@ -143,6 +154,8 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
         target: (x, y) in metres where the ant is asked to go, from the first observation on.  By default it is the
             environment's own.
         stop_at_target: end when the torso is within so many metres of the target.  By default the episode goes on.
+        path: (N, 2) points in metres to walk one after the other, instead of one target: when the torso is within `REACHED` of
+            one, the ant is sent to the next, and the episode ends at the last.
 
     Returns:
         a `Recording`.
@@ -155,9 +168,14 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
     if isinstance(env, str):
         env = make_env(env, max_episode_steps=max_steps)
         try:
-            return record(policy, env, seed, max_steps, target, stop_at_target)
+            return record(policy, env, seed, max_steps, target, stop_at_target, path)
         finally:
             env.close()
+    to_walk = [] if path is None else _points(path)
+    if to_walk and not hasattr(env.unwrapped, "set_target"):
+        raise ValueError(f"{env.spec.id} cannot be given a new target on the way: walk a path in MyAntBulletEnv-v0 or one like it.")
+    if to_walk:
+        target, stop_at_target = to_walk.pop(0), None
     state = start_episode(env, seed, target)
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
     robot = env.unwrapped.robot
@@ -170,7 +188,12 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
         terms.append(info.get("reward_terms", {}))
         snapshots.append(snapshot(robot))
         _, _, torso, goal = snapshots[-1]
-        if stop_at_target is not None and np.hypot(*np.subtract(torso[:2], goal)) <= stop_at_target:
+        to_go = np.hypot(*np.subtract(torso[:2], goal))
+        if path is not None and to_go <= REACHED:
+            if not to_walk:
+                break
+            env.unwrapped.set_target(*to_walk.pop(0))
+        elif stop_at_target is not None and to_go <= stop_at_target:
             break
 
     poses, joints, torso, targets = (np.array(column, np.float32) for column in zip(*snapshots, strict=True))
@@ -193,6 +216,33 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
         terminated=bool(terminated),
         truncated=bool(truncated),
     )
+
+
+def _points(path):
+    """The points of a path as a list of (x, y), or a ValueError."""
+    try:
+        points = np.array(path, dtype=float)
+    except (TypeError, ValueError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
+        raise ValueError(f"path is {path!r}: expected a list of points (x, y), finite numbers in metres.")
+    return [tuple(point) for point in points.tolist()]
+
+
+def random_path(count=20, nearest=5.0, farthest=28.0, seed=0):
+    """Points to walk one after the other, each in a random direction from the one before and at a random distance.
+
+    Args:
+        count: how many.
+        nearest, farthest: bounds of that distance, in metres.
+        seed: of the choice.
+
+    Returns:
+        (count, 2) float64, in metres.
+    """
+    rng = np.random.default_rng(seed)
+    angles, distances = rng.uniform(0, 2 * np.pi, count), rng.uniform(nearest, farthest, count)
+    return np.cumsum(distances[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
 
 
 def start_episode(env, seed, target=None):
@@ -774,9 +824,11 @@ def plot_paths(recordings, ax=None):
         ax.plot(*run.path.T, color=color, linewidth=2)
         ax.plot(*run.path[0], "o", color="white", markeredgecolor="black", markersize=8, zorder=3)
         ax.plot(*run.path[-1], "X" if run.fell else "o", color=color, markeredgecolor="black", markersize=10, zorder=4)
-        for target in np.unique(run.targets, axis=0):
-            if np.linalg.norm(target - run.path[0]) < 100:  # the stock ant's is a kilometre away
+        for k, target in enumerate(run.points):
+            if np.linalg.norm(target - run.path[0]) < 500:  # the stock ant's is a kilometre away
                 ax.plot(*target, "*", color=color, markeredgecolor="black", markersize=17, zorder=2)
+                if len(run.points) > 1:
+                    ax.annotate(f"{k + 1}", target, (7, 5), textcoords="offset points", fontsize=12, weight="bold", zorder=5)
     kinds = {"start": ("o", "white", 8), "end": ("o", "grey", 10), "fell": ("X", "grey", 10), "target": ("*", "grey", 15)}
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=color, markeredgecolor="black", markersize=size, label=label)

@@ -13,7 +13,7 @@ from pybullet_envs_gymnasium.gym_locomotion_envs import AntBulletEnv
 import viewer
 from TD3 import TD3
 from vector import make_env
-from viewer import animate, load_policy, plot_paths, record, render_seconds, show
+from viewer import REACHED, animate, load_policy, plot_paths, random_path, record, render_seconds, show
 
 
 class Walk:
@@ -121,6 +121,40 @@ def test_a_fall_ends_the_recording():
     assert recording.length < 300
     assert recording.torso[-1, 2] < 0.26 < recording.torso[:-1, 2].min()
     assert "fell" in repr(recording) and len(repr(recording)) < 200
+
+
+def test_a_path_is_walked_point_by_point():
+    """Three points ahead, which the shipped sprinter reaches; the reward makes no jump where the target does."""
+    points = [(6.0, 0.0), (13.0, 0.5), (21.0, 0.0)]
+    recording = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=points)
+    assert recording.points.tolist() == [list(point) for point in points] and recording.points_reached == 3
+    assert not recording.truncated and recording.to_go[-1] <= REACHED and recording.length < 600
+    changes = np.flatnonzero(np.any(np.diff(recording.targets, axis=0) != 0, axis=1))
+    for k, change in enumerate(changes):
+        assert np.hypot(*(recording.path[change] - points[k])) <= REACHED
+    assert np.abs(recording.reward_terms["progress"]).max() < 10
+    cut = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=points, max_steps=changes[0] + 5)
+    assert cut.points_reached == 1 and len(cut.points) == 2
+    numbers = [text.get_text() for text in plot_paths(recording).axes[0].texts]
+    assert numbers == ["1", "2", "3"]
+
+
+def test_random_paths_keep_their_distances():
+    points = random_path(200, 5, 28, seed=1)
+    steps = np.linalg.norm(np.diff(points, axis=0, prepend=[[0, 0]]), axis=1)
+    assert points.shape == (200, 2) and 5 <= steps.min() < 6 and 27 < steps.max() <= 28
+    assert (random_path(seed=1) == random_path(seed=1)).all() and (random_path(seed=1) != random_path(seed=2)).any()
+
+
+@pytest.mark.parametrize("path", [[], [(1, 2, 3)], [(1, np.nan)], "ab", [1, 2]])
+def test_a_path_that_is_no_list_of_points_is_refused(path):
+    with pytest.raises(ValueError, match="expected a list of points"):
+        record(Walk(), "MyAntBulletEnv-v0", path=path)
+
+
+def test_the_stock_ant_walks_no_path():
+    with pytest.raises(ValueError, match="AntBulletEnv-v0 cannot be given a new target on the way"):
+        record(Walk(), "AntBulletEnv-v0", path=[(1, 2)])
 
 
 def test_the_stock_ant_is_asked_for_the_target_from_the_first_observation_and_reward_on():
