@@ -166,7 +166,7 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
     if max_steps < 1:
         raise ValueError(f"max_steps is {max_steps}: expected at least 1.")
     if isinstance(env, str):
-        env = make_env(env, max_episode_steps=max_steps)
+        env = make_env(env, max_episode_steps=int(max_steps))
         try:
             return record(policy, env, seed, max_steps, target, stop_at_target, path)
         finally:
