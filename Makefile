@@ -1,6 +1,6 @@
 # Every target makes .venv first if it is missing. PYTHON=/path/to/python3.11 names the Python to make it with.
 .DEFAULT_GOAL := help
-.PHONY: help ant lab train test bench bench-full lock clean
+.PHONY: help ant steer lab train test bench bench-full lock clean
 .DELETE_ON_ERROR:
 export PYTHON
 
@@ -14,6 +14,9 @@ help:  ## List the targets
 
 ant: $(READY)  ## Watch the trained ant: one episode, its return, and an animation
 	@$(PY) viewer.py ant $(ARGS)
+
+steer: $(READY)  ## Steer a living ant in your browser; click the ground and it walks there
+	@$(PY) steer.py $(ARGS)
 
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab $(AS_ROOT) $(ARGS)

@@ -54,7 +54,7 @@ class Life:
         self.policy = next(iter(policies.values()))
         self.env = MyAntBulletEnv()
         self.targets = deque([(6.0, 0.0)])
-        self.seed, self.reached, self.falls, self.shoving = seed, 0, 0, 0
+        self.seed, self.steps, self.reached, self.falls, self.shoving = seed, 0, 0, 0, 0
         self.rng = np.random.default_rng(seed)
         self.history = deque(maxlen=10 * STEPS_A_SECOND)
         self.reset()
@@ -62,7 +62,7 @@ class Life:
     def reset(self):
         """Puts the ant back to the start, upright; the targets stay."""
         self.state, _ = self.env.reset(seed=self.seed, options={"target": self.targets[0]})
-        self.path, self.fallen = [self.where()], 0
+        self.path, self.fallen = deque([self.where()], maxlen=20 * STEPS_A_SECOND), 0
         self.history.clear()
 
     def where(self):
@@ -85,6 +85,7 @@ class Life:
 
     def step(self):
         """One step of 0.0165 s.  An ant that has fallen lies still for a second and is then put back to the start."""
+        self.steps += 1
         if self.fallen:
             self.fallen -= 1
             if not self.fallen:
@@ -185,7 +186,7 @@ class Page:
     def show_plots(self):
         """Sends the trail, the lines of the last ten seconds, and how it goes."""
         life, history = self.life, self.life.history
-        self.stage.trail(np.array(life.path[-1200::10]))
+        self.stage.trail(np.array(life.path)[::10])
         if len(history) > 1:
             time_ = np.arange(len(history)) * life.env.scene.dt
             smooth = min(len(history), 12)
@@ -207,13 +208,12 @@ class Page:
         Returns:
             steps that were simulated.
         """
-        steps, begun = 0, time.perf_counter()
+        before, begun = self.life.steps, time.perf_counter()
         next_step = next_picture = next_plot = begun
         while (now := time.perf_counter()) - begun < seconds and not (stop and stop.is_set()):
             self.fulfil()
             if now >= next_step and not self.paused:
                 self.life.step()
-                steps += 1
             if now >= next_step:  # a machine that cannot keep up is late, but never tries to make up for it all at once
                 next_step = max(next_step + (4 if self.slow else 1) / STEPS_A_SECOND, now - 0.1)
             if now >= next_picture:
@@ -223,7 +223,7 @@ class Page:
                 self.show_plots()
                 next_plot = max(next_plot + 1 / PLOTS_A_SECOND, now)
             time.sleep(max(0.0, min(next_step, next_picture) - time.perf_counter()))
-        return steps
+        return self.life.steps - before
 
 
 def free_port(host, port):
