@@ -152,12 +152,13 @@ class TD3:
 
     def _choose_update(self):
         """The two halves of the update: as they stand below, or the same made faster for this machine."""
-        self.update_critics, self.update_actor_and_targets = self._update_critics, self._update_actor_and_targets
+        critics, actor_and_targets = self._update_critics, self._update_actor_and_targets
         if self.device.type == "cuda":
-            self.update_critics, self.update_actor_and_targets = map(CudaGraph, (self._update_critics, self._update_actor_and_targets))
+            critics, actor_and_targets = CudaGraph(critics), CudaGraph(actor_and_targets)
         elif self.bf16 and not self.critic.layer_norm:
-            faster = Bf16Update(self)
-            self.update_critics, self.update_actor_and_targets = faster.update_critics, faster.update_actor_and_targets
+            by_hand = Bf16Update(self)
+            critics, actor_and_targets = by_hand.update_critics, by_hand.update_actor_and_targets
+        self.update_critics, self.update_actor_and_targets = critics, actor_and_targets
 
     @torch.no_grad()
     def select_action(self, state):
@@ -283,7 +284,9 @@ def follow(target, network, tau):
 def _load_into(part, path, device):
     """Fills a network or an optimizer from a file, without running any code from that file."""
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no checkpoint file '{path}': give the path of a saved policy without its ending '_actor'.")
+        raise FileNotFoundError(
+            f"There is no checkpoint file '{path}': give the path of a saved policy without its ending '_actor'."
+        )
     try:
         state_dict = torch.load(path, map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -296,7 +299,9 @@ def _load_into(part, path, device):
             found = {name: tuple(p.shape) for name, p in state_dict.items()}
             if found != expected:
                 wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
-                raise ValueError(f"{wrong[0]} is {found.get(wrong[0], 'missing')} there and {expected.get(wrong[0], 'missing')} here")
+                raise ValueError(
+                    f"{wrong[0]} is {found.get(wrong[0], 'missing')} there and {expected.get(wrong[0], 'missing')} here"
+                )
         part.load_state_dict(state_dict)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(

@@ -41,7 +41,9 @@ class CudaGraph:
                 self.results = self.function(*self.inputs)
         for kept, new in zip(self.inputs, tensors, strict=True):
             if kept.shape != new.shape:
-                raise ValueError(f"got a tensor of shape {tuple(new.shape)} after recording with {tuple(kept.shape)}: keep batch_size the same.")
+                raise ValueError(
+                    f"got a tensor of shape {tuple(new.shape)} after recording with {tuple(kept.shape)}: keep batch_size the same."
+                )
             kept.copy_(new)
         self.graph.replay()
         return self.results

@@ -39,16 +39,37 @@ def plot_classes(environment, robot):
                 )
             )  # fmt: skip
             words = _methods(cls) if ours else cls.__module__.split(".")[0]
-            ax.text(x + 1.7, y + (0.52 if words else 0.37), cls.__name__, ha="center", va="center", fontsize=13, color=INK, weight="bold")
+            ax.text(
+                x + 1.7,
+                y + (0.52 if words else 0.37),
+                cls.__name__,
+                ha="center",
+                va="center",
+                fontsize=13,
+                color=INK,
+                weight="bold",
+            )
             ax.text(x + 1.7, y + 0.2, words, ha="center", va="center", fontsize=9.5, color=GREY, linespacing=1.15)
             if depth:
                 ax.annotate(
-                    "", (x + 1.7, y + 1), (x + 1.7, y + height + 0.03), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.5}
+                    "",
+                    (x + 1.7, y + 1),
+                    (x + 1.7, y + height + 0.03),
+                    arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.5},
                 )
     across = [(3.42, rows - len(columns[0]) + 0.37), (4.28, rows - len(columns[1]) + 0.37)]
-    ax.annotate("", across[1], across[0], arrowprops={"arrowstyle": "-|>", "color": "#D55E00", "linewidth": 2, "linestyle": "--"})
+    ax.annotate(
+        "", across[1], across[0], arrowprops={"arrowstyle": "-|>", "color": "#D55E00", "linewidth": 2, "linestyle": "--"}
+    )
     ax.text(
-        3.85, max(end[1] for end in across) + 0.1, "self.\nrobot", ha="center", va="bottom", fontsize=11, color="#D55E00", family="monospace"
+        3.85,
+        max(end[1] for end in across) + 0.1,
+        "self.\nrobot",
+        ha="center",
+        va="bottom",
+        fontsize=11,
+        color="#D55E00",
+        family="monospace",
     )
     ax.set(xlim=(-0.1, 7.8), ylim=(-0.15, rows + 0.35))
     ax.axis("off")
@@ -58,7 +79,9 @@ def plot_classes(environment, robot):
 def _ancestors(cls):
     """From the oldest worth showing to `cls`, along the base that has ancestors of its own; without `object`."""
     line = [cls]
-    while (bases := [base for base in line[-1].__bases__ if base.__bases__ != (object,)] or list(line[-1].__bases__)) != [object]:
+    while (bases := [base for base in line[-1].__bases__ if base.__bases__ != (object,)] or list(line[-1].__bases__)) != [
+        object
+    ]:
         line.append(bases[0])
         if line[-1].__module__.startswith("gymnasium."):
             break
@@ -106,7 +129,15 @@ def plot_terms(recording, seconds=0.5):
     lines.axhline(0, color=GREY, linewidth=0.8)
     lines.set_xlabel("seconds", fontsize=13)
     lines.set_ylabel("reward of a step", fontsize=13)
-    lines.legend(fontsize=11, frameon=False, ncols=len(terms), loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.2, handlelength=1.2)
+    lines.legend(
+        fontsize=11,
+        frameon=False,
+        ncols=len(terms),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        columnspacing=1.2,
+        handlelength=1.2,
+    )
     bars.set_yticks(range(len(terms)), list(terms))
     bars.invert_yaxis()
     bars.axvline(0, color=GREY, linewidth=0.8)
@@ -195,8 +226,6 @@ def _figure(width, height, rows=1, ratios=None):
     """A white figure that a notebook shows once, and its axes."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(
-        rows, 1, figsize=(width, height), layout="constrained", facecolor="white", height_ratios=ratios
-    )
+    figure, axes = plt.subplots(rows, 1, figsize=(width, height), layout="constrained", facecolor="white", height_ratios=ratios)
     plt.close(figure)
     return figure, axes

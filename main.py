@@ -295,14 +295,16 @@ def command(args):
 
 def command_line():
     """`python main.py`: the same as `main(**args)`, with one sentence instead of a traceback."""
-    recipe = ["fast"] + [after for word, after in zip(sys.argv, sys.argv[1:]) if word == "--recipe"]
+    recipe = ["fast"] + [after for word, after in zip(sys.argv, sys.argv[1:], strict=False) if word == "--recipe"]
     recipe += [word.partition("=")[2] for word in sys.argv if word.startswith("--recipe=")]
     args = tyro.cli(Args, default=Args(**RECIPES.get(recipe[-1], {})), description=__doc__)
     try:
         result = main(**vars(args))
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{error}")
-    print(f"{'Interrupted. ' if result.interrupted else ''}Best mean return {result.best:,.0f} after {result.seconds / 60:.1f} minutes.")
+    print(
+        f"{'Interrupted. ' if result.interrupted else ''}Best mean return {result.best:,.0f} after {result.seconds / 60:.1f} minutes."
+    )
     print(f"Learning curve: results/{result.name}.csv" + (f", policies: models/{result.name}/" if args.save_model else ""))
 
 

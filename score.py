@@ -61,7 +61,9 @@ class Directions:
     @property
     def nearest(self):
         """(N,) float64, how near each came to its target, in metres."""
-        return np.array([np.linalg.norm(path - target, axis=1).min() for path, target in zip(self.paths, self.targets, strict=True)])
+        return np.array(
+            [np.linalg.norm(path - target, axis=1).min() for path, target in zip(self.paths, self.targets, strict=True)]
+        )
 
     @property
     def speed(self):
@@ -89,7 +91,9 @@ class Directions:
         )
 
 
-def walk_directions(policy, env="MyAntRandomPointsBulletEnv-v0", count=36, radius=RADIUS, seed=SCORE_SEED, max_steps=1000, workers=2):
+def walk_directions(
+    policy, env="MyAntRandomPointsBulletEnv-v0", count=36, radius=RADIUS, seed=SCORE_SEED, max_steps=1000, workers=2
+):
     """Sends the ant from the start toward points all around it, evenly spaced, the first one in +x.
 
     Args:
@@ -114,7 +118,10 @@ def walk_directions(policy, env="MyAntRandomPointsBulletEnv-v0", count=36, radiu
         raise ValueError(f"radius is {radius}: expected metres, a number above 0.")
     angles = 2 * np.pi * np.arange(count) / count
     targets = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    jobs = [[targets[k::max(1, workers)], seed + np.arange(count)[k::max(1, workers)]] for k in range(max(1, min(workers, count)))]
+    jobs = [
+        [targets[k :: max(1, workers)], seed + np.arange(count)[k :: max(1, workers)]]
+        for k in range(max(1, min(workers, count)))
+    ]
     everything = [(policy, env, max_steps, *job) for job in jobs]
     if workers < 1:
         shares = [_walk(*everything[0])]
@@ -166,7 +173,9 @@ def plot_directions(walks):
     from matplotlib.lines import Line2D
 
     walks = {"": walks} if isinstance(walks, Directions) else walks
-    figure, panels = plt.subplots(1, len(walks), figsize=(4.6 * len(walks), 5.2), squeeze=False, layout="constrained", facecolor="white")
+    figure, panels = plt.subplots(
+        1, len(walks), figsize=(4.6 * len(walks), 5.2), squeeze=False, layout="constrained", facecolor="white"
+    )
     plt.close(figure)  # or a notebook would show it twice
     for ax, (title, each) in zip(panels[0], walks.items(), strict=True):
         for path, reached, fell in sorted(zip(each.paths, each.reached, each.fell, strict=True), key=lambda walk: walk[1]):
@@ -175,7 +184,9 @@ def plot_directions(walks):
             if not reached:
                 ax.plot(*path[-1], "X" if fell else "s", color=color, markeredgecolor="black", markersize=8, zorder=4)
         for reached, marker, color in ((True, "o", REACHED_COLOR), (False, "o", "white")):
-            ax.plot(*each.targets[each.reached == reached].T, marker, color=color, markeredgecolor="black", markersize=7, zorder=5)
+            ax.plot(
+                *each.targets[each.reached == reached].T, marker, color=color, markeredgecolor="black", markersize=7, zorder=5
+            )
         extent = 1.15 * np.abs(each.targets).max()
         ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", facecolor="white")
         ax.grid(color="#DDDDDD")
@@ -228,7 +239,7 @@ def plot_steps(walks):
     figure, ax = plt.subplots(figsize=(5.6, 5.8), subplot_kw={"projection": "polar"}, layout="constrained", facecolor="white")
     plt.close(figure)
     outside = 1.06 * max(each.steps.max() for each in walks.values())
-    for (title, each), color, marker in zip(walks.items(), ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), "oX^s"):
+    for (title, each), color, marker in zip(walks.items(), ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), "oX^s", strict=False):
         angles = np.radians(each.degrees)
         steps = np.where(each.reached, each.steps, np.nan)
         ax.plot(np.append(angles, angles[0]), np.append(steps, steps[0]), color=color, linewidth=2, label=title or None)
@@ -267,8 +278,10 @@ def score(
     walks = walk_directions(load_policy(model, env), env, count, seed=seed, max_steps=max_steps, workers=workers)
     print(walks)
     print(table({model: walks}))
-    for degrees, nearest, fell in zip(walks.degrees[~walks.reached], walks.nearest[~walks.reached], walks.fell[~walks.reached]):
-        print(f"{degrees:5.0f} degrees: not reached, nearest {nearest:.1f} m{', fell' if fell else ''}")
+    for k in np.flatnonzero(~walks.reached):
+        print(
+            f"{walks.degrees[k]:5.0f} degrees: not reached, nearest {walks.nearest[k]:.1f} m{', fell' if walks.fell[k] else ''}"
+        )
 
 
 def command_line():

@@ -54,7 +54,9 @@ def body_shapes(model):
             mesh.apply_translation(-mesh.bounds.mean(axis=0))
             mesh.apply_transform(trimesh.geometry.align_vectors([0, 0, 1], middle))
         else:
-            raise ValueError(f"{model} has a body of Bullet's kind {kind} at {middle}: expected spheres, and capsules that begin at a joint.")
+            raise ValueError(
+                f"{model} has a body of Bullet's kind {kind} at {middle}: expected spheres, and capsules that begin at a joint."
+            )
         mesh.apply_translation(middle)
         found.append((j + 1, name.decode(), np.array(mesh.vertices, np.float32), np.array(mesh.faces)))
     return found
@@ -116,7 +118,9 @@ class Stage:
             if k == len(self.targets):
                 self.targets.append(self.scene.add_frame(f"/world/target_{k}", show_axes=False))
                 for part, (mesh, color) in FLAG.items():
-                    self.scene.add_mesh_simple(f"/world/target_{k}/{part}", mesh.vertices.astype(np.float32), mesh.faces, color=color)
+                    self.scene.add_mesh_simple(
+                        f"/world/target_{k}/{part}", mesh.vertices.astype(np.float32), mesh.faces, color=color
+                    )
                 if k:
                     self.scene.add_label(f"/world/target_{k}/number", str(k + 1), position=(0, 0, 1.6), anchor="bottom-center")
             self.targets[k].position = (x, y, 0.0)
@@ -126,7 +130,11 @@ class Stage:
         if len(path) > 1:
             points = np.column_stack([path, np.full(len(path), 0.02)]).astype(np.float32)
             self.scene.add_line_segments(
-                "/world/trail", np.stack([points[:-1], points[1:]], axis=1), colors=TRAIL, thickness=0.05, thickness_units="world"
+                "/world/trail",
+                np.stack([points[:-1], points[1:]], axis=1),
+                colors=TRAIL,
+                thickness=0.05,
+                thickness_units="world",
             )
 
 

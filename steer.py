@@ -112,7 +112,13 @@ class Life:
         self.env.close()
 
 
-COLORS = {"speed": "#0072B2", "progress": "#D55E00", "angle_progress": "#CC79A7", "electricity": "#009E73", "joints_at_limit": "#E69F00"}
+COLORS = {
+    "speed": "#0072B2",
+    "progress": "#D55E00",
+    "angle_progress": "#CC79A7",
+    "electricity": "#009E73",
+    "joints_at_limit": "#E69F00",
+}
 
 HELP = """**Click the ground** and the ant walks there. **Shift-click** adds a point to its path (on a phone, tick *add to the path* and tap).
 Drag to look around, scroll or pinch to come nearer."""
@@ -141,7 +147,7 @@ class Page:
         self.add = gui.add_checkbox("add to the path", False)
         pause, slow = gui.add_checkbox("pause", False), gui.add_checkbox("slow motion", False)
         push, reset = gui.add_button("push", color="orange"), gui.add_button("back to the start")
-        self.lines = [name for name in COLORS]
+        self.lines = list(COLORS)
         empty = tuple(np.zeros(2) for _ in range(len(self.lines) + 1))
         series = [viser.uplot.Series(label="s")]
         series += [viser.uplot.Series(label=name, stroke=COLORS[name], width=2) for name in self.lines]
@@ -196,7 +202,9 @@ class Page:
             self.plot.data = (time_[kept], *(np.convolve(y, np.ones(smooth) / smooth, "valid")[::4] for y in lines))
         to_go = np.hypot(*np.subtract(life.where(), life.targets[0]))
         fallen = "**It has fallen.** " if life.fallen else ""
-        self.status.content = f"{fallen}{to_go:.1f} m to go, {len(life.targets)} in the path, {life.reached} reached, {life.falls} falls"
+        self.status.content = (
+            f"{fallen}{to_go:.1f} m to go, {len(life.targets)} in the path, {life.reached} reached, {life.falls} falls"
+        )
 
     def run(self, seconds=np.inf, stop=None):
         """Lives in real time.
@@ -259,7 +267,12 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
         server = closing.enter_context(serving(host, free))
         page = Page(server, life)
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{free}"
-        print(f"The ant walks on {url}" + (f" (port {port} is taken)" if free != port else "") + "; to end: Ctrl-C, or stop the cell.", flush=True)
+        print(
+            f"The ant walks on {url}"
+            + (f" (port {port} is taken)" if free != port else "")
+            + "; to end: Ctrl-C, or stop the cell.",
+            flush=True,
+        )
         if host not in ("127.0.0.1", "localhost", "::1"):
             print(f"It listens on {host}: whoever reaches this machine over the network can steer the ant too.", flush=True)
         if "ipykernel" in sys.modules:

@@ -72,10 +72,14 @@ def find_env(env):
                 importlib.import_module(lesson)
         return gym.spec(name)
     except ImportError as error:
-        raise ValueError(f"env is '{env}', but '{module}' cannot be imported ({error}): check the name before the colon.") from error
+        raise ValueError(
+            f"env is '{env}', but '{module}' cannot be imported ({error}): check the name before the colon."
+        ) from error
     except gym.error.Error as error:
         near = difflib.get_close_matches(name, gym.registry, 1, cutoff=0.3)
-        raise ValueError(f"There is no environment '{env}': did you mean '{near[0] if near else 'AntBulletEnv-v0'}'?") from error
+        raise ValueError(
+            f"There is no environment '{env}': did you mean '{near[0] if near else 'AntBulletEnv-v0'}'?"
+        ) from error
 
 
 def dimensions(env):
@@ -91,7 +95,9 @@ def dimensions(env):
     if not (isinstance(states, gym.spaces.Box) and len(states.shape) == 1):
         raise ValueError(f"env '{env}' has observations {states}: expected a flat Box, so choose one that gives a vector.")
     if not (isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1):
-        raise ValueError(f"env '{env}' has actions {actions}: expected a flat Box, so it is not for TD3, whose actions are continuous.")
+        raise ValueError(
+            f"env '{env}' has actions {actions}: expected a flat Box, so it is not for TD3, whose actions are continuous."
+        )
     largest = float(actions.high[0])
     if not (np.isfinite(largest) and np.all(actions.high == largest) and np.all(actions.low == -largest)):
         raise ValueError(f"env '{env}' has actions {actions}: expected the same bounds -x and x for all, so rescale them.")
@@ -114,7 +120,8 @@ def make_env(env, **kwargs):
     with quiet():
         made = gym.make(find_env(env) if isinstance(env, str) else env, disable_env_checker=True, **kwargs)
         if "pybullet" in sys.modules:
-            from fast_walker import hasten  # here, because it imports this module, and because not every environment is Bullet's
+            # imported here, because it imports this module in turn, and because not every environment is Bullet's
+            from fast_walker import hasten
 
             hasten(made)
         made.reset()
@@ -264,7 +271,7 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
     def _receive(self):
         """One answer from each worker, in order; every answer is read before an error is raised."""
         answers = []
-        for k, (pipe, process) in enumerate(zip(self.pipes, self.processes, strict=True)):
+        for pipe, process in zip(self.pipes, self.processes, strict=True):
             try:
                 answers.append(pipe.recv())
             except (EOFError, OSError):

@@ -173,7 +173,9 @@ def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, s
             env.close()
     to_walk = [] if path is None else _points(path)
     if to_walk and not hasattr(env.unwrapped, "set_target"):
-        raise ValueError(f"{env.spec.id} cannot be given a new target on the way: walk a path in MyAntBulletEnv-v0 or one like it.")
+        raise ValueError(
+            f"{env.spec.id} cannot be given a new target on the way: walk a path in MyAntBulletEnv-v0 or one like it."
+        )
     if to_walk:
         target, stop_at_target = to_walk.pop(0), None
     state = start_episode(env, seed, target)

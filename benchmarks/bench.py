@@ -348,7 +348,10 @@ def learning_rows(seeds=(0, 1, 2), level=2500, minutes=60, again=True):
     times = [minutes_to(curve, level) or float("inf") for curve in curves]
     median, theirs = statistics.median(times), minutes_to(read_curve(recorded), level)
     words = f"median {median:.1f}" if median < float("inf") else "no median"
-    row = Row(f"minutes to a mean return of {level:,}, seeds {', '.join(map(str, seeds))}", f"{words}; {', '.join(text(curve, level) for curve in curves)}")
+    row = Row(
+        f"minutes to a mean return of {level:,}, seeds {', '.join(map(str, seeds))}",
+        f"{words}; {', '.join(text(curve, level) for curve in curves)}",
+    )
     row.peer = f"stable-baselines3, seed 0, {when}: {text(read_curve(recorded), level)}"
     row.bound, row.met = "at most 4", median <= 4
     if theirs is not None and median < float("inf"):
@@ -393,7 +396,9 @@ def same_result_rows(seeds=(0, 1, 2), again=True, **arguments):
         end = min(curve[-1]["timesteps"] for curve in curves)
         best = [max(row["mean_return"] for row in curve if row["timesteps"] <= end) for curve in curves]
         texts = [", ".join(f"{value:,.0f}" for value in part) for part in (best[: len(seeds)], best[len(seeds) :])]
-        rows.append(Row(f"best mean return of the ant until {end:,.0f} steps, seeds {words}", texts[0], f"in float32: {texts[1]}"))
+        rows.append(
+            Row(f"best mean return of the ant until {end:,.0f} steps, seeds {words}", texts[0], f"in float32: {texts[1]}")
+        )
     return rows
 
 
@@ -437,7 +442,9 @@ def command_line():
     parser.add_argument("--full", action="store_true", help="add what takes hours: learning curves, quality, equality")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/RESULTS.md, under today's date")
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy, and say so")
-    parser.add_argument("--recorded", action="store_true", help="with --full: the learning curves of an earlier run, beside new speeds")
+    parser.add_argument(
+        "--recorded", action="store_true", help="with --full: the learning curves of an earlier run, beside new speeds"
+    )
     parser.add_argument("--seconds", type=float, default=25.0, help="of each training; less gives rougher figures")
     args = parser.parse_args()
     warning = check_idle(args.force)

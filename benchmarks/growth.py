@@ -11,10 +11,9 @@ import csv
 import sys
 from pathlib import Path
 
+from bench import HERE, check_idle, machine, measure
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
-
-from bench import HERE, check_idle, machine, measure
 
 ANTS = [1, 2, 4, 8, 16, 32]
 BATCHES = [64, 128, 256, 512, 1024, 2048, 4096]

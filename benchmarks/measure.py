@@ -19,9 +19,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from plain_td3 import PlainBuffer, PlainTD3  # noqa: E402
 
 import main as training  # noqa: E402
-from plain_td3 import PlainBuffer, PlainTD3  # noqa: E402
 from TD3 import TD3  # noqa: E402
 from utils import ReplayBuffer, eval_policy  # noqa: E402
 from vector import make_env, make_envs, quiet  # noqa: E402

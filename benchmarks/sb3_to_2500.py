@@ -67,7 +67,11 @@ with open(args.csv, "w", newline="") as f:
     csv.writer(f).writerow(["timesteps", "train_seconds", "seconds", "mean_return", "mean_length"])
 env = gym.make("AntBulletEnv-v0")
 model = TD3(
-    "MlpPolicy", env, seed=args.seed, learning_starts=10_000, **ZOO,
+    "MlpPolicy",
+    env,
+    seed=args.seed,
+    learning_starts=10_000,
+    **ZOO,
     action_noise=NormalActionNoise(np.zeros(8), 0.1 * np.ones(8)),
 )
 model.learn(args.max_timesteps, callback=Clock())

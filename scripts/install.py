@@ -87,8 +87,11 @@ def main(extras):
     if extras:
         print(f"Installing what `make {' '.join(extras)}` needs besides, in .venv: less than a minute.", flush=True)
     else:
-        print(f"Installing torch, pybullet, JupyterLab and {len(requirements) - 3} more in .venv, once: a minute or two, "
-              "about 480 MB to download.", flush=True)
+        print(
+            f"Installing torch, pybullet, JupyterLab and {len(requirements) - 3} more in .venv, once: a minute or two, "
+            "about 480 MB to download.",
+            flush=True,
+        )
     if platform.system() != "Linux":
         print("On this system pip may compile pybullet for many minutes; `conda env create -f environment.yml` does not.")
     linux = platform.system() == "Linux" and platform.machine() in ("x86_64", "aarch64")
@@ -96,8 +99,11 @@ def main(extras):
         if index_has_torch(CPU_INDEX, torch.split("==")[1]):
             pip_install("--no-deps", "--index-url", CPU_INDEX, torch)
         else:
-            print(f"{CPU_INDEX} does not answer or lacks {torch}, so torch comes from where your pip looks; "
-                  "the usual build for Linux brings several GB of CUDA packages along.", flush=True)
+            print(
+                f"{CPU_INDEX} does not answer or lacks {torch}, so torch comes from where your pip looks; "
+                "the usual build for Linux brings several GB of CUDA packages along.",
+                flush=True,
+            )
     pip_install("--constraint", str(ROOT / "constraints.txt"), *requirements)
 
 

@@ -1,6 +1,6 @@
 """Writes constraints.txt: the version of every package that the ones in pyproject.toml need in turn. Needs uv.
 
-    .venv/bin/python scripts/lock.py               (`make lock`)
+.venv/bin/python scripts/lock.py               (`make lock`)
 """
 
 import re
@@ -27,8 +27,21 @@ def keep(line, direct):
 def main():
     direct = {pin.split("==")[0] for pin in read_pins("test", "bench")}
     # --universal: one answer for both Pythons and all systems, with markers where they differ.
-    command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10", "--all-extras",
-               "--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "pyproject.toml"]
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--python-version",
+        "3.10",
+        "--all-extras",
+        "--no-annotate",
+        "--no-header",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "pyproject.toml",
+    ]
     try:
         lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     except FileNotFoundError:

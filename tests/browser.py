@@ -42,7 +42,7 @@ class Browser:
         self.socket = connect(next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"), max_size=None)
         self.numbers, self.requests, self.errors = itertools.count(1), [], []
         for domain in ("Page", "Runtime", "Network", "Log"):
-            self("%s.enable" % domain)
+            self(f"{domain}.enable")
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
 
     def __call__(self, method, **params):

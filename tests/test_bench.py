@@ -21,6 +21,7 @@ import bench  # noqa: E402
 import growth  # noqa: E402
 import measure  # noqa: E402
 from plain_td3 import PlainBuffer, PlainTD3  # noqa: E402
+
 from TD3 import TD3  # noqa: E402
 
 S, A = 5, 3
@@ -205,7 +206,11 @@ def test_rows_of_the_same_result(monkeypatch, tmp_path):
         (tmp_path / f"ours_float32_seed{seed}.csv").write_text(f"{head}10,1,{seed}\n20,2,7\n")
     monkeypatch.setattr(bench, "measure", None)
     ant = bench.same_result_rows(again=False)[-1]
-    assert (ant.what, ant.ours, ant.peer) == ("best mean return of the ant until 20 steps, seeds 0, 1, 2", "5, 5, 5", "in float32: 7, 7, 7")
+    assert (ant.what, ant.ours, ant.peer) == (
+        "best mean return of the ant until 20 steps, seeds 0, 1, 2",
+        "5, 5, 5",
+        "in float32: 7, 7, 7",
+    )
 
 
 # --- RESULTS.md --------------------------------------------------------------------------------------------------------------

@@ -118,8 +118,12 @@ def test_a_time_limit_is_not_stored_as_terminal(monkeypatch):
     assert len(buffer) == 1600 > 4 * 150, "the time limit of 150 steps was reached"
     assert buffer.not_done[: len(buffer)].min() == 1
     first_states = buffer.state[1::4][: len(buffer) // 4 - 1]
-    jumps = (buffer.next_state[: len(buffer)].reshape(-1, 4, 9)[:-1] != buffer.state[: len(buffer)].reshape(-1, 4, 9)[1:]).any(-1)
-    assert jumps.sum(0).tolist() == [2, 2, 2, 2] and len(first_states), "each ant began two new episodes, and no reset is stored"
+    jumps = (buffer.next_state[: len(buffer)].reshape(-1, 4, 9)[:-1] != buffer.state[: len(buffer)].reshape(-1, 4, 9)[1:]).any(
+        -1
+    )
+    assert jumps.sum(0).tolist() == [2, 2, 2, 2] and len(first_states), (
+        "each ant began two new episodes, and no reset is stored"
+    )
 
 
 def test_a_second_run_of_the_same_name_overwrites_nothing():

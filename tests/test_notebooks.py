@@ -15,7 +15,7 @@ SMALL = {
 
 
 def test_every_notebook_has_small_numbers_to_be_run_with():
-    assert NOTEBOOKS == sorted(SMALL)
+    assert sorted(SMALL) == NOTEBOOKS
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -24,7 +24,9 @@ def test_the_committed_notebook_reads_well_without_running(name):
     cells = json.loads(raw)["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     outputs = [output for cell in code for output in cell["outputs"]]
-    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1)), "run from top to bottom on a fresh kernel"
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1)), (
+        "run from top to bottom on a fresh kernel"
+    )
     assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
     shown = json.dumps([{k: v for k, v in output.items() if k != "data"} for output in outputs])
     shown += json.dumps([output.get("data", {}).get("text/plain", "") for output in outputs])
@@ -37,7 +39,9 @@ def test_the_committed_notebook_reads_well_without_running(name):
     first = "".join(cells[0]["source"])
     for promise in ("What you will see", "How long it takes", "What it leaves behind"):
         assert promise in first
-    linked = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")))
+    linked = set(
+        re.findall(r"\]\((?!https?:)([^)#]+)\)", "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown"))
+    )
     missing = {link for link in linked if not (ROOT / link).exists()}
     assert not missing, "links that lead nowhere"
 

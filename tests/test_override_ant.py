@@ -76,7 +76,9 @@ def test_other_robots_of_upstream_are_left_as_they_are():
 def test_gymnasiums_checker_passes(id, recwarn):
     with quiet():
         check_env(gym.make(id).unwrapped, skip_render_check=True)
-    complaints = [str(w.message) for w in recwarn if "A Box observation space" not in str(w.message) and "seed" not in str(w.message)]
+    complaints = [
+        str(w.message) for w in recwarn if "A Box observation space" not in str(w.message) and "seed" not in str(w.message)
+    ]
     assert not [c for c in complaints if "We recommend" not in c], complaints
 
 

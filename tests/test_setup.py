@@ -73,8 +73,13 @@ def test_constraints_pin_what_pyproject_does_not():
 
 def test_lock_keeps_ordinary_packages_only():
     assert lock.keep("filelock==4.1.0 ; python_full_version < '3.11'", {"torch"})
-    for line in ("torch==2.13.0", "triton==3.7.1", "nvidia-cublas==13.1.1.3 ; sys_platform == 'linux'",
-                 "cuda-toolkit==13.0.3.0", "jax==0.11.2 ; python_full_version >= '3.12'"):
+    for line in (
+        "torch==2.13.0",
+        "triton==3.7.1",
+        "nvidia-cublas==13.1.1.3 ; sys_platform == 'linux'",
+        "cuda-toolkit==13.0.3.0",
+        "jax==0.11.2 ; python_full_version >= '3.12'",
+    ):
         assert not lock.keep(line, {"torch"}), line
 
 
@@ -89,11 +94,16 @@ def test_installed_versions_are_the_pinned_ones():
 
 
 # The names that these packages are imported by, where they differ.
-IMPORTED_AS = {"pillow": "PIL", "stable-baselines3": "stable_baselines3", "sbx-rl": "sbx", "imageio-ffmpeg": "imageio_ffmpeg",
-               "pybullet-envs-gymnasium": "pybullet_envs_gymnasium", "tensorboard": "torch.utils.tensorboard"}
+IMPORTED_AS = {
+    "pillow": "PIL",
+    "stable-baselines3": "stable_baselines3",
+    "sbx-rl": "sbx",
+    "imageio-ffmpeg": "imageio_ffmpeg",
+    "pybullet-envs-gymnasium": "pybullet_envs_gymnasium",
+    "tensorboard": "torch.utils.tensorboard",
+}
 # Tools that nothing imports: where each is used instead.
-TOOLS = {"jupyterlab": ("Makefile", r"bin/jupyter lab"),
-         "ipykernel": ("*.ipynb", r'"kernelspec"')}
+TOOLS = {"jupyterlab": ("Makefile", r"bin/jupyter lab"), "ipykernel": ("*.ipynb", r'"kernelspec"')}
 
 
 def sources(pattern):
@@ -144,8 +154,14 @@ WITHOUT_VENV = f'exec "{sys.executable}" -c "import sys; sys.modules[\'ensurepip
 
 def find_python(folder, **variables):
     folder.mkdir(exist_ok=True)
-    return subprocess.run(["/bin/sh", str(ROOT / "scripts" / "find_python.sh")], env={"PATH": str(folder), **variables},
-                          cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "scripts" / "find_python.sh")],
+        env={"PATH": str(folder), **variables},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def assert_one_sentence(text):
@@ -192,8 +208,12 @@ def test_a_named_python_is_taken_or_refused_but_never_replaced(tmp_path):
 
 def test_asks_uv_where_no_python_is_on_the_path(tmp_path):
     python = command(tmp_path / "managed", "python3.11", GOOD)
-    command(tmp_path, "uv", f'[ "$1 $2" = "python find" ] && [ -e asked ] && echo "{python}" && exit 0\n'
-                            '[ "$1 $2" = "python install" ] && : > asked')
+    command(
+        tmp_path,
+        "uv",
+        f'[ "$1 $2" = "python find" ] && [ -e asked ] && echo "{python}" && exit 0\n'
+        '[ "$1 $2" = "python install" ] && : > asked',
+    )
     assert find_python(tmp_path).stdout == sys.executable + "\n"
     assert (tmp_path / "asked").exists()  # uv had none, so it was told to get one
 
@@ -270,7 +290,9 @@ def test_a_silent_index_is_given_up_after_the_timeout():
         assert time.monotonic() - start < 2
 
 
-@pytest.mark.parametrize("card, there, expected", [(False, True, ["cpu", "all"]), (False, False, ["all"]), (True, True, ["all"])])
+@pytest.mark.parametrize(
+    "card, there, expected", [(False, True, ["cpu", "all"]), (False, False, ["all"]), (True, True, ["all"])]
+)
 def test_cpu_torch_is_taken_only_without_a_card_and_from_an_index_that_answers(monkeypatch, card, there, expected):
     calls = []
     monkeypatch.setattr(install.platform, "system", lambda: "Linux")
@@ -311,9 +333,18 @@ def checkout(tmp_path):
 
 
 def make(folder, *arguments, **variables):
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS", "MAKELEVEL", "ARGS")}
-    return subprocess.run([MAKE, *arguments], cwd=folder, env={**environment, **variables}, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=120)
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS", "MAKELEVEL", "ARGS")
+    }
+    return subprocess.run(
+        [MAKE, *arguments],
+        cwd=folder,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+    )
 
 
 @needs_make
@@ -378,8 +409,17 @@ def test_an_environment_without_pip_is_made_anew(checkout, tmp_path):
 # ----------------------------------------------------------------------------------------------- what a clone gives away
 
 # In pieces, so that this file passes its own test.
-HOSTS = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("deb", "debian", "org"),
-                                       ("anaconda", "org"), ("anaconda", "com"))]
+HOSTS = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("deb", "debian", "org"),
+        ("anaconda", "org"),
+        ("anaconda", "com"),
+    )
+]
 PRIVATE = re.compile(r"(?<![\w.~-])/(?:root|home|work|opt|Users)/\w|file://+\w|" + "|".join(map(re.escape, HOSTS)))
 INDEX = re.compile(r"https?://[^\s\"'<>]*/(?:simple|whl)\b[^\s\"'<>]*")
 
@@ -389,15 +429,19 @@ def given_away(text):
     return PRIVATE.findall(text) + [url for url in INDEX.findall(text) if url != install.CPU_INDEX]
 
 
-@pytest.mark.parametrize("text", ["see " + "/ro" + "ot/x", "https://" + HOSTS[0] + "/x", "fi" + "le:///srv/wheels",
-                                  "https://example.com" + "/sim" + "ple/"])
+@pytest.mark.parametrize(
+    "text",
+    ["see " + "/ro" + "ot/x", "https://" + HOSTS[0] + "/x", "fi" + "le:///srv/wheels", "https://example.com" + "/sim" + "ple/"],
+)
 def test_given_away_finds_each_kind(text):
     assert given_away(text)
     assert not given_away(install.CPU_INDEX + " ./work/x ~/work/x https://github.com/sfujim/TD3")
 
 
 def test_no_file_names_a_registry_or_a_path_of_one_machine():
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True
+    )
     if listed.returncode:
         pytest.skip("not a git checkout, so there is no list of files")
     paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]

@@ -30,7 +30,9 @@ def test_the_bodies_are_where_the_physics_engine_has_them():
 
 
 def test_another_robot_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"humanoid_symmetric.xml has a body .*: expected spheres, and capsules that begin at a joint"):
+    with pytest.raises(
+        ValueError, match=r"humanoid_symmetric.xml has a body .*: expected spheres, and capsules that begin at a joint"
+    ):
         body_shapes("humanoid_symmetric.xml")
 
 
@@ -81,7 +83,11 @@ def test_the_replay_opens_from_disk_without_a_network_and_moves(recording, tmp_p
         browser("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
         browser.open(path.as_uri())
         first = wait(lambda: picture_of_an_ant(browser), 90, "the canvas stayed blank")
-        wait(lambda: (lambda now: now is not None and (now != first).mean() > 0.01)(picture_of_an_ant(browser)), 60, "nothing moved")
+        wait(
+            lambda: (lambda now: now is not None and (now != first).mean() > 0.01)(picture_of_an_ant(browser)),
+            60,
+            "nothing moved",
+        )
         assert not [url for url in browser.requests if not url.startswith(("file:", "data:", "blob:"))]
         assert not browser.errors
     finally:

@@ -180,7 +180,11 @@ def test_eight_look_on_and_click_and_vanish_and_the_ant_walks_on(page, life):
                 visitors.pop().vanish()
                 visitors.append(Visitor(port))
         visitors[0].click((2.0, 1.0, -1.0))
-        wait(lambda: np.hypot(*np.subtract(life.targets[0], life.where())) == pytest.approx(3 * 5**0.5, abs=2.0), 5, "a click was lost")
+        wait(
+            lambda: np.hypot(*np.subtract(life.targets[0], life.where())) == pytest.approx(3 * 5**0.5, abs=2.0),
+            5,
+            "a click was lost",
+        )
         rate = (life.steps - first_steps) / (time.perf_counter() - first_time)
         assert thread.is_alive() and 50 < rate < 62, f"{rate:.0f} steps a second"
         assert memory[-1] - memory[2] < 40e6
@@ -202,7 +206,11 @@ def test_in_a_real_browser_a_click_sends_the_ant_there(page, life, tmp_path, tou
     browser = Browser(tmp_path, *((420, 800) if touch else (1100, 700)), touch=touch)
     try:
         browser.open(f"http://127.0.0.1:{port}")
-        wait(lambda: (browser.picture().astype(int)[..., 0] - browser.picture()[..., 2] > 60).mean() > 0.0005, 90, "no orange leg in sight")
+        wait(
+            lambda: (browser.picture().astype(int)[..., 0] - browser.picture()[..., 2] > 60).mean() > 0.0005,
+            90,
+            "no orange leg in sight",
+        )
         before = list(life.targets)
         browser.click(*((200, 300) if touch else (380, 290)))
         wait(lambda: list(life.targets) != before, 20, "the click did not arrive")
@@ -262,6 +270,11 @@ def test_beyond_this_machine_only_when_asked_and_then_it_says_so(capsys):
 
 
 def test_bad_input_is_one_sentence():
-    for arguments, message in ((["--model", "nobody"], "There is no checkpoint 'nobody'"), (["--host", "10.9.9.9"], "host is '10.9.9.9'")):
-        seen = subprocess.run([sys.executable, "steer.py", *arguments], cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    for arguments, message in (
+        (["--model", "nobody"], "There is no checkpoint 'nobody'"),
+        (["--host", "10.9.9.9"], "host is '10.9.9.9'"),
+    ):
+        seen = subprocess.run(
+            [sys.executable, "steer.py", *arguments], cwd=ROOT, capture_output=True, text=True, env=os.environ
+        )
         assert seen.returncode == 1 and message in seen.stderr and "Traceback" not in seen.stderr

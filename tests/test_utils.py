@@ -35,7 +35,13 @@ def test_adding_many_at_once_equals_adding_one_by_one_and_wraps_round():
     rng = np.random.default_rng(0)
     one, many = ReplayBuffer(3, 2, 10), ReplayBuffer(3, 2, 10)
     for _ in range(6):
-        batch = [rng.normal(size=(4, 3)), rng.normal(size=(4, 2)), rng.normal(size=(4, 3)), rng.normal(size=4), rng.random(4) < 0.5]
+        batch = [
+            rng.normal(size=(4, 3)),
+            rng.normal(size=(4, 2)),
+            rng.normal(size=(4, 3)),
+            rng.normal(size=4),
+            rng.random(4) < 0.5,
+        ]
         many.add(*batch)
         for row in zip(*batch, strict=True):
             one.add(*row)
