@@ -402,7 +402,7 @@ def same_result_rows(seeds=(0, 1, 2), again=True, **arguments):
     return rows
 
 
-def learn_ant_in_float32(seed, steps=500_000):
+def learn_ant_in_float32(seed, steps=300_000):
     """The fast recipe with PyTorch's own gradients in float32, on one core; kept as ours_float32_seedN.csv."""
     with tempfile.TemporaryDirectory() as folder:
         words = [f"--seed={seed}", f"--max-timesteps={steps}", "--name=bench", "--workers=0", "--bf16=False", "--no-save-model"]
