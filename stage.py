@@ -8,6 +8,7 @@ The file needs no network and no Python.  The page on which one steers a living 
 
 import contextlib
 import io
+import logging
 import os
 from pathlib import Path
 
@@ -186,6 +187,7 @@ def serving(host="127.0.0.1", port=0):
         host: address on which it listens; 127.0.0.1 is this machine alone.
         port: 0 for any that is free.
     """
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # whoever leaves in mid-handshake would fill the screen
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a frame with its address whatever one tells it
         server = viser.ViserServer(host=host, port=port, verbose=False)
     try:

@@ -62,6 +62,8 @@ class Browser:
 
     def open(self, url):
         self("Page.navigate", url=url)
+        ready = f"location.href.startsWith({json.dumps(url)}) && document.readyState == 'complete'"
+        wait(lambda: self.evaluate(ready), 60, f"{url} did not open")
 
     def evaluate(self, script):
         """The value of a JavaScript expression."""
@@ -89,9 +91,9 @@ class Browser:
 
 
 def wait(what, seconds, otherwise):
-    """Until `what()` is true, or an AssertionError that says `otherwise`."""
+    """Until `what()` is neither None nor false, or an AssertionError that says `otherwise`; returns what it was."""
     deadline = time.time() + seconds
-    while not (value := what()):
+    while (value := what()) is None or not np.any(value):
         assert time.time() < deadline, otherwise
         time.sleep(0.2)
     return value
