@@ -245,17 +245,21 @@ def is_open(port):
 def test_it_ends_without_a_process_or_a_port_left_and_a_second_one_finds_another_port(how):
     port = free_port("127.0.0.1", 0)
     first, words = start("--port", str(port))
-    assert f"http://127.0.0.1:{port};" in words and is_open(port)
-    second, words = start("--port", str(port))
-    assert f"(port {port} is taken)" in words and "http://127.0.0.1:" in words
-    other = int(words.split("127.0.0.1:")[1].split()[0].rstrip(";"))
-    assert other != port and is_open(other)
-    children = [child for each in (first, second) for child in psutil.Process(each.pid).children(recursive=True)]
-    for each in (first, second):
-        each.send_signal(how)
-        out, err = each.communicate(timeout=20)
-        assert each.returncode == 0 and out == "The page is closed.\n" and err == ""
-    assert not is_open(port) and not is_open(other) and not any(child.is_running() for child in children)
+    second, words_of_second = start("--port", str(port))
+    try:
+        assert f"http://127.0.0.1:{port};" in words and is_open(port)
+        assert f"(port {port} is taken)" in words_of_second and "http://127.0.0.1:" in words_of_second
+        other = int(words_of_second.split("127.0.0.1:")[1].split()[0].rstrip(";"))
+        assert other != port and is_open(other)
+        children = [child for each in (first, second) for child in psutil.Process(each.pid).children(recursive=True)]
+        for each in (first, second):
+            each.send_signal(how)
+            out, err = each.communicate(timeout=20)
+            assert each.returncode == 0 and out == "The page is closed.\n" and err == ""
+        assert not is_open(port) and not is_open(other) and not any(child.is_running() for child in children)
+    finally:
+        first.kill()
+        second.kill()
 
 
 def test_beyond_this_machine_only_when_asked_and_then_it_says_so(capsys):
