@@ -22,6 +22,7 @@ import growth  # noqa: E402
 import measure  # noqa: E402
 from plain_td3 import PlainBuffer, PlainTD3  # noqa: E402
 
+from main import Args  # noqa: E402
 from TD3 import TD3  # noqa: E402
 
 S, A = 5, 3
@@ -296,7 +297,7 @@ def test_a_measurement_that_fails_says_why():
 def test_training_is_measured_with_the_learner_at_work(one_process_per_ant):
     found = bench.measure("train", seconds=4, one_process_per_ant=one_process_per_ant)
     assert "error" not in found, found["error"]
-    assert found["steps"] > 0 and found["updates"] > 0 and found["buffer_bytes"] == 264_000_000
+    assert found["steps"] > 0 and found["updates"] > 0 and found["buffer_bytes"] == 4 * 66 * Args().buffer_size
 
 
 def test_the_same_loop_learns_with_every_agent(monkeypatch):

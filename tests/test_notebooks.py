@@ -11,7 +11,11 @@ from conftest import ROOT
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
 SMALL = {
     "TD3notebook-MyAnt.ipynb": {
-        "max_timesteps": 10_400, "own_minutes": 0.1, "score_episodes": 2, "directions": 4, "animation_seconds": 0.3
+        "max_timesteps": 10_400,
+        "own_minutes": 0.1,
+        "score_episodes": 2,
+        "directions": 4,
+        "animation_seconds": 0.3,
     },  # fmt: skip
     "TD3notebook.ipynb": {"hand_steps": 1_200, "max_timesteps": 10_400, "score_episodes": 2, "animation_seconds": 0.3},
 }
