@@ -58,9 +58,10 @@ class BatchedWalker:
         Args:
             a: (A,) floats, cut to -1 ... 1; 1 is full power.
         """
-        torques = self.full_power * between(-1, np.asarray(a, np.float64), +1)
-        if not isfinite(np.add.reduce(torques)):
+        a = np.asarray(a, np.float64)
+        if not isfinite(np.add.reduce(a)):
             raise ValueError(f"action is {a}: expected {len(self.full_power)} finite numbers.")
+        torques = self.full_power * between(-1, a, +1)
         pybullet.setJointMotorControlArray(
             self.body, self.joint_numbers, pybullet.TORQUE_CONTROL, forces=torques, physicsClientId=self.client
         )

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from figures import OKABE_ITO
+from override_ant_random_points import RADIUS
 from utils import SCORE_SEED
 from vector import make_env
-from viewer import REACHED, load_policy, start_episode
-
-RADIUS = float(np.hypot(20, 20))
-"""How far away the targets are, in metres: as far as (20, 20)."""
+from viewer import REACHED, load_policy, record
 
 
 @dataclass(repr=False, eq=False)
@@ -118,17 +117,14 @@ def walk_directions(
         raise ValueError(f"radius is {radius}: expected metres, a number above 0.")
     angles = 2 * np.pi * np.arange(count) / count
     targets = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    jobs = [
-        [targets[k :: max(1, workers)], seed + np.arange(count)[k :: max(1, workers)]]
-        for k in range(max(1, min(workers, count)))
-    ]
-    everything = [(policy, env, max_steps, *job) for job in jobs]
+    seeds, n = seed + np.arange(count), max(1, min(workers, count))
+    jobs = [(policy, env, max_steps, targets[k::n], seeds[k::n]) for k in range(n)]
     if workers < 1:
-        shares = [_walk(*everything[0])]
+        shares = [_walk(*jobs[0])]
     else:
-        with ProcessPoolExecutor(len(jobs), initializer=_begin) as pool:
-            shares = [future.result() for future in [pool.submit(_walk, *job) for job in everything]]
-    walks = [shares[k % len(shares)][0][k // len(shares)] for k in range(count)]
+        with ProcessPoolExecutor(n, initializer=_begin) as pool:
+            shares = list(pool.map(_walk, *zip(*jobs, strict=True)))
+    walks = [shares[k % n][0][k // n] for k in range(count)]
     paths, reached, fell = zip(*walks, strict=True)
     return Directions(targets, list(paths), np.array(reached), np.array(fell), shares[0][1])
 
@@ -144,20 +140,14 @@ def _walk(policy, env, max_steps, targets, seeds):
     made, walks = make_env(env, max_episode_steps=max_steps), []
     try:
         for target, seed in zip(targets, seeds, strict=True):
-            state, fell, reached = start_episode(made, int(seed), target), False, False
-            body, path = made.unwrapped.robot, []
-            path.append(body.body_real_xyz[:2])
-            while len(path) <= max_steps and not (fell or reached):
-                state, _, fell, _, _ = made.step(policy.select_action(state))
-                path.append(body.body_real_xyz[:2])
-                reached = bool(np.hypot(*(path[-1] - target)) <= REACHED)
-            walks.append((np.array(path, np.float32), reached, bool(fell) and not reached))
+            run = record(policy, made, int(seed), max_steps, target, stop_at_target=REACHED)
+            walks.append((run.path, run.reached, run.fell and not run.reached))
         return walks, made.unwrapped.scene.dt
     finally:
         made.close()
 
 
-REACHED_COLOR, MISSED_COLOR = "#0072B2", "#D55E00"
+REACHED_COLOR, MISSED_COLOR = OKABE_ITO[:2]
 
 
 def plot_directions(walks):
@@ -239,7 +229,7 @@ def plot_steps(walks):
     figure, ax = plt.subplots(figsize=(5.6, 5.8), subplot_kw={"projection": "polar"}, layout="constrained", facecolor="white")
     plt.close(figure)
     outside = 1.06 * max(each.steps.max() for each in walks.values())
-    for (title, each), color, marker in zip(walks.items(), ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), "oX^s", strict=False):
+    for (title, each), color, marker in zip(walks.items(), OKABE_ITO, "oX^s", strict=False):
         angles = np.radians(each.degrees)
         steps = np.where(each.reached, each.steps, np.nan)
         ax.plot(np.append(angles, angles[0]), np.append(steps, steps[0]), color=color, linewidth=2, label=title or None)

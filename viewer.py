@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from figures import OKABE_ITO
 from TD3 import TD3
 from utils import checkpoint
 from vector import dimensions, make_env, quiet
@@ -821,8 +822,7 @@ def plot_paths(recordings, ax=None):
         plt.close(figure)  # or a notebook would show it twice
     figure.set_facecolor("white")
     ax.set_facecolor("white")
-    okabe_ito = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
-    for run, color in zip(recordings, itertools.cycle(okabe_ito)):
+    for run, color in zip(recordings, itertools.cycle(OKABE_ITO)):
         ax.plot(*run.path.T, color=color, linewidth=2)
         ax.plot(*run.path[0], "o", color="white", markeredgecolor="black", markersize=8, zorder=3)
         ax.plot(*run.path[-1], "X" if run.fell else "o", color=color, markeredgecolor="black", markersize=10, zorder=4)

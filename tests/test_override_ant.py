@@ -66,6 +66,16 @@ def test_the_stock_ant_of_make_env_is_upstreams_to_the_last_bit():
     upstream.close()
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("id", ["AntBulletEnv-v0", ONE])
+def test_an_action_that_is_not_finite_is_refused_as_upstream_does(id, wrong):
+    env = make_env(id)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="action is .*: expected 8 finite numbers"):
+        env.step(np.array([0, 0, wrong, 0, 0, 0, 0, 0], np.float32))
+    env.close()
+
+
 def test_other_robots_of_upstream_are_left_as_they_are():
     env = make_env("HalfCheetahBulletEnv-v0")
     assert type(env.unwrapped.robot).__module__.startswith("pybullet_envs_gymnasium")
