@@ -35,7 +35,7 @@ class Networks:
         self.copy, self.gradient = torch.empty_like(self.master, dtype=dtype), torch.empty_like(self.master, dtype=dtype)
         for p, place in zip(self.parameters, self.one_by_one(self.master), strict=True):
             p.data = place.copy_(p.data)
-        stacks = self.stacks(self.copy)
+        stacks, self.gradients = self.stacks(self.copy), self.stacks(self.gradient)
         self.weights = stacks[0::2]  # (K, H, I), (K, H, H), (K, O, H)
         self.biases = [bias.unsqueeze(1) for bias in stacks[1::2]]  # (K, 1, H), (K, 1, H), (K, 1, O)
         self.refresh()
@@ -96,10 +96,9 @@ class Networks:
 
     def descend(self, adam):
         """After `backward`: one step of `Adam` along the gradients by weights and biases."""
-        parts = self.stacks(self.gradient)
         for k, (d, h) in enumerate(((self.d1, self.x), (self.d2, self.h1), (self.d3, self.h2))):
-            torch.bmm(d.mT, h, out=parts[2 * k])
-            torch.sum(d, 1, out=parts[2 * k + 1])
+            torch.bmm(d.mT, h, out=self.gradients[2 * k])
+            torch.sum(d, 1, out=self.gradients[2 * k + 1])
         adam.step(self.gradient)
         self.refresh()
 

@@ -26,6 +26,9 @@ with quiet():
 TARGET = (20.0, 20.0)
 """Where this ant is asked to go unless it is told otherwise, in metres."""
 
+REACHED = 1.0
+"""A target counts as reached from this near, in metres."""
+
 
 class MyWalkerBase(BatchedWalker, WalkerBase):
     """A walking robot that is asked to go to a point.
@@ -64,13 +67,15 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
     Args:
         render_mode: None, "rgb_array" or "human".
         target: (x, y) in metres, for every episode whose `reset` does not say otherwise.
+        onward: whether a target that the ant reaches gives way to the next one; otherwise it stays to the episode's end.
 
     Raises:
         ValueError: a target is not two finite numbers.
     """
 
-    def __init__(self, render_mode=None, target=TARGET):
+    def __init__(self, render_mode=None, target=TARGET, onward=False):
         self.target = point(target)
+        self.onward = onward
         self.robot = self.make_robot()
         WalkerBaseBulletEnv.__init__(self, self.robot, render_mode=render_mode)
 
@@ -81,6 +86,10 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
     def choose_target(self):
         """The target of an episode, (x, y) in metres.  Draw from `self.np_random` if you want it to be random."""
         return self.target
+
+    def next_target(self):
+        """Where an ant that has reached its target is sent if the environment is `onward`: as far again, the same way."""
+        return self.robot.walk_target_x + self.target[0], self.robot.walk_target_y + self.target[1]
 
     def reset(self, *, seed=None, options=None):
         """Starts an episode.
@@ -123,6 +132,9 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         self.rewards = list(terms.values())
         reward = float(sum(self.rewards))
         self.reward += reward
+        if self.onward and self.robot.walk_target_dist < REACHED:
+            self.set_target(*self.next_target())
+            state = self.robot.calc_state()  # the angle in it is now that to the new target
         return state, reward, self._isDone(), False, {"reward_terms": terms}
 
     def reward_terms(self, action, state):
@@ -171,3 +183,10 @@ def register(id, **kwargs):
 
 
 register("MyAntBulletEnv-v0", entry_point="override_ant:MyAntBulletEnv", max_episode_steps=1000, reward_threshold=2500.0)
+register(
+    "MyAntOnwardBulletEnv-v0",
+    entry_point="override_ant:MyAntBulletEnv",
+    max_episode_steps=1000,
+    reward_threshold=2500.0,
+    kwargs={"onward": True},
+)

@@ -183,6 +183,61 @@ def test_random_targets_lie_on_the_circle_and_come_from_the_seed():
     env.close()
 
 
+def put(env, x, y):
+    """Sets the ant down at (x, y), in metres, looking and moving as it was."""
+    p, body = env.unwrapped._p, env.unwrapped.robot.objects[0]
+    (_, _, z), turned = p.getBasePositionAndOrientation(body)
+    p.resetBasePositionAndOrientation(body, (x, y, z), turned)
+
+
+@pytest.mark.parametrize("id, seen", [("AntBulletEnv-v0", 21 / 22), (ONE, 21 / 22), (ANY, 1)])
+def test_where_the_ant_takes_itself_to_be(id, seen):
+    """Upstream's counts the floor, which lies at the origin, among its 22 parts; the one for any point looks from its torso."""
+    env = make_env(id)
+    robot = env.unwrapped.robot
+    env.reset(seed=0)
+    robot.walk_target_x, robot.walk_target_y = 0, 1000
+    put(env, 22, 0)
+    env.step(np.zeros(8, np.float32))
+    assert np.tan(np.pi / 2 - robot.walk_target_theta) * -1000 == pytest.approx(22 * seen, abs=0.1)
+    env.close()
+
+
+def test_a_target_stays_unless_the_environment_is_onward():
+    for onward in (False, True):
+        for id, radius in ((ONE, np.hypot(20, 20)), (ANY, override_ant_random_points.RADIUS)):
+            env = make_env(id, onward=onward)
+            robot = env.unwrapped.robot
+            env.reset(seed=0, options={"target": (3, 0)})
+            *_, info = env.step(np.zeros(8, np.float32))
+            assert (robot.walk_target_x, robot.walk_target_y) == (3, 0), "not there yet"
+            put(env, 2.5, 0)
+            state, _, terminated, truncated, info = env.step(np.zeros(8, np.float32))
+            assert info["reward_terms"]["progress"] == pytest.approx(2.5 / DT, rel=0.1), "toward the target that it reached"
+            assert not (terminated or truncated)
+            here = np.array([robot.walk_target_x, robot.walk_target_y])
+            if onward:
+                assert np.hypot(*(here - robot.body_real_xyz[:2])) == pytest.approx(radius, abs=1.0)
+                *_, info = env.step(np.zeros(8, np.float32))
+                assert abs(info["reward_terms"]["progress"]) < 5, "the new target makes no jump in the reward"
+                assert abs(info["reward_terms"].get("angle_progress", 0)) < 5
+            else:
+                assert tuple(here) == (3, 0)
+            way = np.arctan2(*(here - robot.body_real_xyz[:2])[::-1]) - robot.body_rpy[2]
+            np.testing.assert_allclose(state[1:3], [np.sin(way), np.cos(way)], atol=0.15)
+            env.close()
+
+
+def test_onward_is_as_far_again_the_same_way():
+    env = make_env("MyAntOnwardBulletEnv-v0")
+    env.reset(seed=0)
+    for target in (20, 40, 60):
+        assert (env.unwrapped.robot.walk_target_x, env.unwrapped.robot.walk_target_y) == (target, target)
+        put(env, target * 22 / 21, target * 22 / 21)  # where it takes itself to be there
+        env.step(np.zeros(8, np.float32))
+    env.close()
+
+
 # --- the terms of the reward ------------------------------------------------------------------------------------------------------
 
 
