@@ -151,6 +151,37 @@ def plot_terms(recording, seconds=0.5):
     return figure
 
 
+def plot_seeds(groups):
+    """Learning curves of several seeds each: every seed a thin line, their mean a thick one.
+
+    Args:
+        groups: a dict whose keys become the legend, with a list of paths of `results/NAME.csv` each.
+
+    Returns:
+        the Matplotlib figure.
+
+    Raises:
+        ValueError: a group is empty.
+    """
+    figure, ax = _figure(7, 4.4)
+    for (label, paths), color in zip(groups.items(), OKABE_ITO, strict=False):
+        if not paths:
+            raise ValueError(f"groups['{label}'] is empty: expected paths of learning curves, results/NAME.csv.")
+        tables = [np.genfromtxt(path, delimiter=",", names=True) for path in paths]
+        for table in tables:
+            ax.plot(table["timesteps"] / 1e6, table["mean_return"], color=color, linewidth=1, alpha=0.6)
+        shortest = min(tables, key=len)["timesteps"]
+        mean = np.mean([table["mean_return"][: len(shortest)] for table in tables], axis=0)
+        ax.plot(shortest / 1e6, mean, color=color, linewidth=3, label=f"{label} ({len(paths)} seeds)")
+    ax.set_xlabel("environment steps (millions)", fontsize=13)
+    ax.set_ylabel("return of an episode", fontsize=13)
+    ax.grid(color="#DDDDDD")
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=12)
+    ax.legend(fontsize=12, frameon=False, loc="lower right")
+    return figure
+
+
 def plot_targets(targets):
     """Where targets were drawn, seen from above, with the ant at the start looking to the right.
 

@@ -6,7 +6,7 @@ from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
 from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
 
 import override_ant_random_points
-from figures import plot_angle_term, plot_classes, plot_targets, plot_terms
+from figures import plot_angle_term, plot_classes, plot_seeds, plot_targets, plot_terms
 from override_ant import MyAnt, MyAntBulletEnv, MyWalkerBase
 from viewer import record
 
@@ -68,3 +68,16 @@ def test_the_angle_term_is_drawn_with_the_angles_it_was_given():
 def test_targets_are_where_they_are():
     targets = np.array([[1.0, 2.0], [-3.0, 4.0]])
     np.testing.assert_array_equal(plot_targets(targets).axes[0].lines[0].get_xydata(), targets)
+
+
+def test_seeds_are_drawn_each_and_as_their_mean(tmp_path):
+    """A run that ended early takes part in the mean as far as it came."""
+    for name, returns in {"a0": [0, 10, 20], "a1": [20, 30], "b0": [5, 5, 5]}.items():
+        rows = [f"{1_000_000 * (k + 1)},{value}" for k, value in enumerate(returns)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["timesteps,mean_return", *rows]) + "\n")
+    groups = {"with": sorted(tmp_path.glob("a*.csv")), "without": sorted(tmp_path.glob("b*.csv"))}
+    lines = plot_seeds(groups).axes[0].lines
+    assert [line.get_ydata().tolist() for line in lines] == [[0, 10, 20], [20, 30], [10, 20], [5, 5, 5], [5, 5, 5]]
+    assert lines[2].get_xdata().tolist() == [1, 2] and lines[2].get_linewidth() > lines[0].get_linewidth()
+    with pytest.raises(ValueError, match=r"groups\['none'\] is empty"):
+        plot_seeds({"none": []})
