@@ -2,10 +2,8 @@
 
 import numpy as np
 
-OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
-"""Colours that colour-blind readers tell apart (Okabe and Ito, 2008)."""
-
-INK, GREY = "#1E2430", "#5B6472"
+import style
+from style import GREY, INK, LARGE, LINE, OKABE_ITO, SMALL
 
 
 def plot_classes(environment, robot):
@@ -22,34 +20,27 @@ def plot_classes(environment, robot):
     """
     from matplotlib.patches import FancyBboxPatch
 
-    figure, ax = _figure(8, 6.2)
+    figure, ax = style.figure(6, 5.8)
     columns = [_ancestors(environment), _ancestors(robot)]
     rows = max(map(len, columns))
     height = 0.74
     for column, (title, classes) in enumerate(zip(("the environment", "the robot"), columns, strict=True)):
         x = 4.3 * column
-        ax.text(x + 1.7, rows + 0.08, title, ha="center", fontsize=14, color=INK, weight="bold")
+        ax.text(x + 1.7, rows + 0.08, title, ha="center", fontsize=LARGE, color=INK, weight="bold")
         for depth, cls in enumerate(classes):
             y = rows - 1 - depth
             ours = _is_ours(cls)
             ax.add_patch(
                 FancyBboxPatch(
                     (x, y), 3.4, height, boxstyle="round,pad=0.02,rounding_size=0.08", linewidth=1.5,
-                    facecolor="#DCEBF7" if ours else "#EEEFF1", edgecolor="#0072B2" if ours else "#9AA1AB",
+                    facecolor="#DCEBF7" if ours else "#EEEFF1", edgecolor=OKABE_ITO[0] if ours else "#9AA1AB",
                 )
             )  # fmt: skip
             words = _methods(cls) if ours else cls.__module__.split(".")[0]
-            ax.text(
-                x + 1.7,
-                y + (0.52 if words else 0.37),
-                cls.__name__,
-                ha="center",
-                va="center",
-                fontsize=13,
-                color=INK,
-                weight="bold",
-            )
-            ax.text(x + 1.7, y + 0.2, words, ha="center", va="center", fontsize=9.5, color=GREY, linespacing=1.15)
+            middle = {"ha": "center", "va": "center"}
+            high = y + (0.54 if words else 0.37)
+            ax.text(x + 1.7, high, cls.__name__, fontsize=SMALL, color=INK, weight="bold", **middle)
+            ax.text(x + 1.7, y + 0.2, words, fontsize=10, color=GREY, linespacing=1.1, **middle)
             if depth:
                 ax.annotate(
                     "",
@@ -58,19 +49,10 @@ def plot_classes(environment, robot):
                     arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.5},
                 )
     across = [(3.42, rows - len(columns[0]) + 0.37), (4.28, rows - len(columns[1]) + 0.37)]
-    ax.annotate(
-        "", across[1], across[0], arrowprops={"arrowstyle": "-|>", "color": "#D55E00", "linewidth": 2, "linestyle": "--"}
-    )
-    ax.text(
-        3.85,
-        max(end[1] for end in across) + 0.1,
-        "self.\nrobot",
-        ha="center",
-        va="bottom",
-        fontsize=11,
-        color="#D55E00",
-        family="monospace",
-    )
+    arrow = {"arrowstyle": "-|>", "color": OKABE_ITO[1], "linewidth": 2, "linestyle": "--"}
+    ax.annotate("", across[1], across[0], arrowprops=arrow)
+    high = max(end[1] for end in across) + 0.1
+    ax.text(3.85, high, "self.\nrobot", ha="center", fontsize=SMALL, color=OKABE_ITO[1], family="monospace")
     ax.set(xlim=(-0.1, 7.8), ylim=(-0.15, rows + 0.35))
     ax.axis("off")
     return figure
@@ -115,38 +97,25 @@ def plot_terms(recording, seconds=0.5):
     terms = {name: values for name, values in recording.reward_terms.items() if values.any()}
     if not terms:
         raise ValueError(f"{recording.env} gives no reward terms: record an environment such as MyAntBulletEnv-v0.")
-    figure, (lines, bars) = _figure(7, 5.6, rows=2, ratios=(2, 1))
+    figure, (lines, bars) = style.figure(6, 5.4, rows=2, height_ratios=(2, 1))
     window = max(1, min(round(seconds / recording.dt), recording.length))
     for k, (name, values) in enumerate(terms.items()):
         smooth = np.convolve(values, np.ones(window) / window, mode="valid")
         time = recording.dt * (np.arange(len(smooth)) + window / 2)
-        lines.plot(time, smooth, color=OKABE_ITO[k], linewidth=2.2, label=name)
+        lines.plot(time, smooth, color=OKABE_ITO[k], linewidth=LINE, label=name)
         total = values.sum()
         bars.barh(k, total, color=OKABE_ITO[k])
-        bars.annotate(
-            f"{total:,.0f}", (max(total, 0), k), (5, 0), textcoords="offset points", va="center", fontsize=12, color=INK
-        )
+        right = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+        bars.annotate(f"{total:,.0f}", (max(total, 0), k), fontsize=SMALL, color=INK, **right)
     lines.axhline(0, color=GREY, linewidth=0.8)
-    lines.set_xlabel("seconds", fontsize=13)
-    lines.set_ylabel("reward of a step", fontsize=13)
-    lines.legend(
-        fontsize=11,
-        frameon=False,
-        ncols=len(terms),
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        columnspacing=1.2,
-        handlelength=1.2,
-    )
+    lines.set(xlabel="time (s)", ylabel="reward of a step")
+    above = {"loc": "lower center", "bbox_to_anchor": (0.4, 1.0), "columnspacing": 1.2, "handlelength": 1.2}
+    style.legend(lines, ncols=3, **above)
     bars.set_yticks(range(len(terms)), list(terms))
     bars.invert_yaxis()
     bars.axvline(0, color=GREY, linewidth=0.8)
     bars.margins(x=0.2)
-    bars.set_xlabel("sum over the episode", fontsize=13)
-    for ax in (lines, bars):
-        ax.grid(color="#DDDDDD")
-        ax.set_axisbelow(True)
-        ax.tick_params(labelsize=12)
+    bars.set_xlabel("sum over the episode")
     bars.grid(False, axis="y")
     return figure
 
@@ -191,18 +160,13 @@ def plot_targets(targets):
     Returns:
         the Matplotlib figure.
     """
-    figure, ax = _figure(5, 5)
+    figure, ax = style.figure(5, 5)
     targets = np.asarray(targets)
     ax.plot(*targets.T, "o", color=OKABE_ITO[0], markersize=6, alpha=0.6, markeredgewidth=0)
     ax.plot(0, 0, "o", color=INK, markersize=12)
     ax.annotate("", (8, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
-    ax.text(0, -3.2, "the ant", ha="center", fontsize=12, color=INK)
-    ax.set_aspect("equal")
-    ax.grid(color="#DDDDDD")
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=12)
-    ax.set_xlabel("x (m)", fontsize=13)
-    ax.set_ylabel("y (m)", fontsize=13)
+    ax.text(0, -3.2, "the ant", ha="center", fontsize=SMALL, color=INK)
+    ax.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
     return figure
 
 
@@ -215,22 +179,22 @@ def plot_angle_term(before=115.0, after=80.0):
     Returns:
         the Matplotlib figure.
     """
-    figure, (top, bottom) = _figure(5, 7.4, rows=2, ratios=(1, 1))
+    figure, (top, bottom) = style.figure(5, 7.4, rows=2)
     target = np.radians(100)
     place = 2.3 * np.array([np.cos(target), np.sin(target)])
-    top.plot(*place, "*", color="#009E73", markersize=24, markeredgecolor=INK)
-    top.plot([0, place[0]], [0, place[1]], color="#009E73", linewidth=2, linestyle="--")
-    top.text(place[0] + 0.25, place[1] - 0.05, "target", fontsize=12, color=INK, va="center")
+    top.plot(*place, "*", color=OKABE_ITO[2], markersize=24, markeredgecolor=INK)
+    top.plot([0, place[0]], [0, place[1]], color=OKABE_ITO[2], linewidth=LINE, linestyle="--")
+    top.text(place[0] + 0.25, place[1] - 0.05, "target", fontsize=SMALL, color=INK, va="center")
     for angle, color, name, radius in ((before, OKABE_ITO[1], "before", 1.15), (after, OKABE_ITO[0], "after", 0.7)):
         way = target - np.radians(angle)
         end = 2.2 * np.array([np.cos(way), np.sin(way)])
         top.annotate("", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
-        top.text(*(end * 1.06), f" looks this way\n {name}", fontsize=12, color=color, va="center")
+        top.text(*(end * 1.06), f" looks this way\n {name}", fontsize=SMALL, color=color, va="center")
         arc = np.linspace(way, target, 60)
-        top.plot(radius * np.cos(arc), radius * np.sin(arc), color=color, linewidth=2)
+        top.plot(radius * np.cos(arc), radius * np.sin(arc), color=color, linewidth=LINE)
         middle = way + 0.62 * (target - way)
         top.text(
-            *((radius + 0.02) * np.array([np.cos(middle), np.sin(middle)])), f"{angle:.0f}°", fontsize=12, color=color,
+            *((radius + 0.02) * np.array([np.cos(middle), np.sin(middle)])), f"{angle:.0f}°", fontsize=SMALL, color=color,
             ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
     top.plot(0, 0, "o", color=INK, markersize=14)
@@ -238,25 +202,12 @@ def plot_angle_term(before=115.0, after=80.0):
     top.axis("off")
 
     angles = np.linspace(-180, 180, 361)
-    bottom.plot(angles, np.cos(np.radians(angles)), color=GREY, linewidth=2)
+    bottom.plot(angles, np.cos(np.radians(angles)), color=GREY, linewidth=LINE)
     for angle, color in ((before, OKABE_ITO[1]), (after, OKABE_ITO[0])):
         bottom.plot(angle, np.cos(np.radians(angle)), "o", color=color, markersize=11)
     x, low, high = 1.35 * before, *np.cos(np.radians([before, after]))
     bottom.annotate("", (before, high), (before, low), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
     bottom.plot([after, before], [high, high], color=INK, linewidth=1, linestyle=":")
-    bottom.text(x - 32, high + 0.1, "what the step\nis paid for", fontsize=12, color=INK, va="bottom", ha="center")
-    bottom.set_xlabel("angle from its heading to the target (degrees)", fontsize=12)
-    bottom.set_ylabel("cosine", fontsize=13)
-    bottom.set_xticks(range(-180, 181, 90))
-    bottom.grid(color="#DDDDDD")
-    bottom.tick_params(labelsize=12)
+    bottom.text(x - 32, high + 0.1, "what the step\nis paid for", fontsize=SMALL, color=INK, va="bottom", ha="center")
+    bottom.set(xlabel="angle from heading to target (degrees)", ylabel="cosine", xticks=range(-180, 181, 90))
     return figure
-
-
-def _figure(width, height, rows=1, ratios=None):
-    """A white figure that a notebook shows once, and its axes."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(rows, 1, figsize=(width, height), layout="constrained", facecolor="white", height_ratios=ratios)
-    plt.close(figure)
-    return figure, axes

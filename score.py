@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from figures import OKABE_ITO
+import style
 from override_ant_random_points import RADIUS
+from style import INK, LARGE, LINE, OKABE_ITO
 from utils import SCORE_SEED
 from vector import make_env
 from viewer import REACHED, load_policy, record
@@ -159,14 +160,11 @@ def plot_directions(walks):
     Returns:
         the Matplotlib figure, which a notebook shows if it is the last value of a cell.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
     walks = {"": walks} if isinstance(walks, Directions) else walks
-    figure, panels = plt.subplots(
-        1, len(walks), figsize=(4.6 * len(walks), 5.2), squeeze=False, layout="constrained", facecolor="white"
-    )
-    plt.close(figure)  # or a notebook would show it twice
+    n = len(walks)
+    figure, panels = style.figure(*((4.6, 5.2) if n == 1 else (3.2 * n, 4.0)), columns=n, squeeze=False, sharey=True)
     for ax, (title, each) in zip(panels[0], walks.items(), strict=True):
         for path, reached, fell in sorted(zip(each.paths, each.reached, each.fell, strict=True), key=lambda walk: walk[1]):
             color = REACHED_COLOR if reached else MISSED_COLOR
@@ -178,13 +176,11 @@ def plot_directions(walks):
                 *each.targets[each.reached == reached].T, marker, color=color, markeredgecolor="black", markersize=7, zorder=5
             )
         extent = 1.15 * np.abs(each.targets).max()
-        ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", facecolor="white")
-        ax.grid(color="#DDDDDD")
-        ax.set_axisbelow(True)
-        ax.set_title((f"{title}: " if title else "") + f"{each.reached.sum()} of {len(each.targets)}", fontsize=14)
-        ax.set_xlabel("x (m)", fontsize=13)
-        ax.tick_params(labelsize=12)
-    panels[0][0].set_ylabel("y (m)", fontsize=13)
+        ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel="x (m)")
+        ax.set_title(
+            (f"{title}: " if title else "") + f"{each.reached.sum()} of {len(each.targets)}", fontsize=LARGE, color=INK
+        )
+    panels[0][0].set_ylabel("y (m)")
     looks = {
         "reached": {"marker": "o", "markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR},
         "not reached": {"marker": "o", "markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"},
@@ -192,7 +188,7 @@ def plot_directions(walks):
         "a fall": {"marker": "X", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
     }
     handles = [Line2D([], [], label=label, markeredgecolor="black", markersize=8, **look) for label, look in looks.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4 if len(walks) > 1 else 2, fontsize=12, frameon=False)
+    style.legend(figure, handles=handles, loc="outside lower center", ncols=4 if n > 1 else 2)
     return figure
 
 
@@ -223,24 +219,29 @@ def plot_steps(walks):
     Returns:
         the Matplotlib figure, which a notebook shows if it is the last value of a cell.
     """
-    import matplotlib.pyplot as plt
-
     walks = {"": walks} if isinstance(walks, Directions) else walks
-    figure, ax = plt.subplots(figsize=(5.6, 5.8), subplot_kw={"projection": "polar"}, layout="constrained", facecolor="white")
-    plt.close(figure)
-    outside = 1.06 * max(each.steps.max() for each in walks.values())
-    for (title, each), color, marker in zip(walks.items(), OKABE_ITO, "oX^s", strict=False):
+    figure, ax = style.figure(5.6, 5.8, subplot_kw={"projection": "polar"})
+    outside = max(each.steps.max() for each in walks.values())
+    for (title, each), color in zip(walks.items(), OKABE_ITO, strict=False):
+        outside *= 1.07  # a ring for each policy, or the crosses would hide one another
         angles = np.radians(each.degrees)
         steps = np.where(each.reached, each.steps, np.nan)
-        ax.plot(np.append(angles, angles[0]), np.append(steps, steps[0]), color=color, linewidth=2, label=title or None)
-        ax.plot(angles[~each.reached], np.full((~each.reached).sum(), outside), marker, color=color, markersize=7, linestyle="")
+        ax.plot(
+            np.append(angles, angles[0]),
+            np.append(steps, steps[0]),
+            ".-",
+            color=color,
+            linewidth=LINE,
+            markersize=11,
+            label=title or None,
+        )
+        ax.plot(angles[~each.reached], np.full((~each.reached).sum(), outside), "X", color=color, markersize=7)
     ax.set_rmax(1.06 * outside)
     ax.set_rmin(0)
     ax.set_rlabel_position(67.5)
-    ax.tick_params(labelsize=12)
-    ax.set_title("steps to the target, by direction", fontsize=13)
+    ax.set_title("steps to the target, by direction", fontsize=LARGE, color=INK)
     if len(walks) > 1:
-        figure.legend(loc="outside lower center", ncols=len(walks), fontsize=12, frameon=False)
+        style.legend(figure, loc="outside lower center", ncols=len(walks))
     return figure
 
 

@@ -24,6 +24,7 @@ import viser.uplot
 
 from override_ant_random_points import MyAntBulletEnv
 from stage import Stage, serving
+from style import OKABE_ITO
 from utils import SHIPPED
 from viewer import REACHED, load_policy, snapshot
 
@@ -113,11 +114,11 @@ class Life:
 
 
 COLORS = {
-    "speed": "#0072B2",
-    "progress": "#D55E00",
-    "angle_progress": "#CC79A7",
-    "electricity": "#009E73",
-    "joints_at_limit": "#E69F00",
+    "speed": OKABE_ITO[0],
+    "progress": OKABE_ITO[1],
+    "angle_progress": OKABE_ITO[3],
+    "electricity": OKABE_ITO[2],
+    "joints_at_limit": OKABE_ITO[4],
 }
 
 HELP = """**Click the ground** and the ant walks there. **Shift-click** adds a point to its path (on a phone, tick *add to the path* and tap).

@@ -421,23 +421,21 @@ def plot_curve(curve, label=None, figure=None):
     Returns:
         the matplotlib figure.
     """
-    from matplotlib.figure import Figure
+    import style  # here, because a training run in a terminal draws nothing
 
     if isinstance(curve, (str, Path)):
         table = np.genfromtxt(curve, delimiter=",", names=True)
         curve = {name: np.atleast_1d(table[name]) for name in table.dtype.names}
     if figure is None:
-        figure = Figure(figsize=(7, 3.6), dpi=100, facecolor="white", layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_xlabel("environment steps (millions)")
-        axes.set_ylabel("return of an episode")
-        axes.grid(alpha=0.3)
+        figure, axes = style.figure(6, 3.6)
+        axes.set(xlabel="environment steps (millions)", ylabel="return of an episode")
     axes = figure.axes[0]
     steps = curve["timesteps"] / 1e6
-    (line,) = axes.plot(steps, curve["mean_return"], label=label, linewidth=2, marker="o" if len(steps) < 10 else None)
+    look = {"color": style.OKABE_ITO[len(axes.lines) % len(style.OKABE_ITO)], "linewidth": style.LINE}
+    (line,) = axes.plot(steps, curve["mean_return"], label=label, marker="o" if len(steps) < 10 else None, **look)
     axes.fill_between(steps, curve["min_return"], curve["max_return"], color=line.get_color(), alpha=0.2, linewidth=0)
     if label:
-        axes.legend(loc="lower right", frameon=False)
+        style.legend(axes, loc="lower right")
     return figure
 
 

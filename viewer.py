@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from figures import OKABE_ITO
+import style
+from style import LINE, OKABE_ITO, SMALL
 from TD3 import TD3
 from utils import checkpoint
 from vector import dimensions, make_env, quiet
@@ -812,39 +813,31 @@ def plot_paths(recordings, ax=None):
     Returns:
         the Matplotlib figure, which a notebook shows if it is the last value of a cell.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
     recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
-    figure = ax.figure if ax is not None else plt.figure(figsize=(6, 6), layout="constrained")
-    if ax is None:
-        ax = figure.add_subplot()
-        plt.close(figure)  # or a notebook would show it twice
+    figure, ax = style.figure(6, 6) if ax is None else (ax.figure, ax)
     figure.set_facecolor("white")
-    ax.set_facecolor("white")
+    style.tidy(ax)
     for run, color in zip(recordings, itertools.cycle(OKABE_ITO)):
-        ax.plot(*run.path.T, color=color, linewidth=2)
+        ax.plot(*run.path.T, color=color, linewidth=LINE)
         ax.plot(*run.path[0], "o", color="white", markeredgecolor="black", markersize=8, zorder=3)
         ax.plot(*run.path[-1], "X" if run.fell else "o", color=color, markeredgecolor="black", markersize=10, zorder=4)
         for k, target in enumerate(run.points):
             if np.linalg.norm(target - run.path[0]) < 500:  # the stock ant's is a kilometre away
                 ax.plot(*target, "*", color=color, markeredgecolor="black", markersize=17, zorder=2)
                 if len(run.points) > 1:
-                    ax.annotate(f"{k + 1}", target, (7, 5), textcoords="offset points", fontsize=12, weight="bold", zorder=5)
+                    ax.annotate(f"{k + 1}", target, (7, 5), textcoords="offset points", fontsize=SMALL, weight="bold", zorder=5)
     kinds = {"start": ("o", "white", 8), "end": ("o", "grey", 10), "fell": ("X", "grey", 10), "target": ("*", "grey", 15)}
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=color, markeredgecolor="black", markersize=size, label=label)
         for label, (marker, color, size) in kinds.items()
     ]
     above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 4}
-    ax.legend(handles=handles, fontsize=12, labelcolor="black", frameon=False, **above)
+    style.legend(ax, handles=handles, columnspacing=1.2, handletextpad=0.2, **above)
     ax.set_aspect("equal", adjustable="datalim")
     ax.margins(0.08)
-    ax.grid(color="#DDDDDD")
-    ax.set_axisbelow(True)
-    ax.set_xlabel("x (m)", fontsize=13, color="black")
-    ax.set_ylabel("y (m)", fontsize=13, color="black")
-    ax.tick_params(labelsize=12, colors="black")
+    ax.set(xlabel="x (m)", ylabel="y (m)")
     return figure
 
 

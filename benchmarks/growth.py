@@ -11,9 +11,11 @@ import csv
 import sys
 from pathlib import Path
 
-from bench import HERE, check_idle, machine, measure
-from matplotlib.figure import Figure
+from bench import HERE, ROOT, check_idle, machine, measure
 from matplotlib.ticker import FuncFormatter, NullLocator
+
+sys.path.append(str(ROOT))
+import style  # noqa: E402
 
 ANTS = [1, 2, 4, 8, 16, 32]
 BATCHES = [64, 128, 256, 512, 1024, 2048, 4096]
@@ -21,12 +23,12 @@ WIDTHS = [64, 128, 256, 512, 1024]
 
 COLUMNS = ["axis", "value", "line", "per_second"]
 STYLES = {
-    "ants alone": {"color": "#009E73", "marker": "s", "linestyle": ":"},
-    "with the learner": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
-    "ours": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
-    "plain transcription": {"color": "#D55E00", "marker": "^", "linestyle": "--"},
+    "ants alone": {"color": style.OKABE_ITO[2], "marker": "s", "linestyle": ":"},
+    "with the learner": {"color": style.OKABE_ITO[0], "marker": "o", "linestyle": "-"},
+    "ours": {"color": style.OKABE_ITO[0], "marker": "o", "linestyle": "-"},
+    "plain transcription": {"color": style.OKABE_ITO[1], "marker": "^", "linestyle": "--"},
 }
-"""Okabe and Ito's colours, which colour-blind readers tell apart, and markers and dashes for those who print in grey."""
+"""Colours, and markers and dashes for those who print in grey."""
 
 
 def measure_all(seconds):
@@ -52,9 +54,9 @@ def measure_all(seconds):
 
 def draw(rows, folder):
     """The two pictures; 5 inches wide, so that their letters can be read on a phone."""
-    ants, updates = (Figure(figsize=(5, height), dpi=160, facecolor="white", layout="constrained") for height in (4, 7.4))
-    panel(ants.add_subplot(), rows, "ants", "ants at once", "environment steps per second")
-    top, bottom = updates.subplots(2, 1)
+    ants, axes = style.figure(5, 4, dpi=160)
+    panel(axes, rows, "ants", "ants at once", "environment steps per second")
+    updates, (top, bottom) = style.figure(5, 7.4, rows=2, dpi=160)
     panel(top, rows, "batch", "transitions in a batch (256 units wide)", "updates per second")
     panel(bottom, rows, "width", "units of a hidden layer (batch of 256)", "updates per second")
     paths = [Path(folder, f"growth_{name}.png") for name in ("ants", "updates")]
@@ -68,7 +70,7 @@ def panel(axes, rows, axis, xlabel, ylabel):
     plain = FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
     for line in dict.fromkeys(row[2] for row in rows if row[0] == axis):
         points = [(float(row[1]), float(row[3])) for row in rows if row[0] == axis and row[2] == line]
-        axes.plot(*zip(*points, strict=True), label=line, linewidth=2.5, markersize=8, **STYLES[line])
+        axes.plot(*zip(*points, strict=True), label=line, linewidth=style.LINE, markersize=8, **STYLES[line])
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     values = sorted({float(row[1]) for row in rows if row[0] == axis})
@@ -79,11 +81,8 @@ def panel(axes, rows, axis, xlabel, ylabel):
     for each in (axes.xaxis, axes.yaxis):
         each.set_major_formatter(plain)
         each.set_minor_locator(NullLocator())
-    axes.set_xlabel(xlabel, fontsize=13)
-    axes.set_ylabel(ylabel, fontsize=13)
-    axes.tick_params(labelsize=12)
-    axes.grid(color="#DDDDDD")
-    axes.legend(fontsize=12, frameon=False)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    style.legend(axes)
 
 
 def command_line():
