@@ -1,9 +1,9 @@
-"""Pictures that explain: what inherits from what, what the reward is made of, and how the angle to a target turns into reward."""
+"""Pictures that explain: what inherits from what, what the reward is made of, what TD3's three ideas do, who gets where how fast."""
 
 import numpy as np
 
 import style
-from style import GREY, INK, LARGE, LINE, OKABE_ITO, SMALL
+from style import GREY, INK, LARGE, LINE, MEDIUM, OKABE_ITO, SMALL
 
 
 def plot_classes(environment, robot):
@@ -109,7 +109,7 @@ def plot_terms(recording, seconds=0.5):
         bars.annotate(f"{total:,.0f}", (max(total, 0), k), fontsize=SMALL, color=INK, **right)
     lines.axhline(0, color=GREY, linewidth=0.8)
     lines.set(xlabel="time (s)", ylabel="reward of a step")
-    above = {"loc": "lower center", "bbox_to_anchor": (0.4, 1.0), "columnspacing": 1.2, "handlelength": 1.2}
+    above = {"loc": "lower center", "bbox_to_anchor": (0.45, 1.0), "columnspacing": 1.2, "handlelength": 1.2}
     style.legend(lines, ncols=3, **above)
     bars.set_yticks(range(len(terms)), list(terms))
     bars.invert_yaxis()
@@ -132,7 +132,7 @@ def plot_seeds(groups):
     Raises:
         ValueError: a group is empty.
     """
-    figure, ax = _figure(7, 4.4)
+    figure, ax = style.figure(6, 4)
     for (label, paths), color in zip(groups.items(), OKABE_ITO, strict=False):
         if not paths:
             raise ValueError(f"groups['{label}'] is empty: expected paths of learning curves, results/NAME.csv.")
@@ -142,12 +142,8 @@ def plot_seeds(groups):
         shortest = min(tables, key=len)["timesteps"]
         mean = np.mean([table["mean_return"][: len(shortest)] for table in tables], axis=0)
         ax.plot(shortest / 1e6, mean, color=color, linewidth=3, label=f"{label} ({len(paths)} seeds)")
-    ax.set_xlabel("environment steps (millions)", fontsize=13)
-    ax.set_ylabel("return of an episode", fontsize=13)
-    ax.grid(color="#DDDDDD")
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=12)
-    ax.legend(fontsize=12, frameon=False, loc="lower right")
+    ax.set(xlabel="environment steps (millions)", ylabel="return of an episode")
+    style.legend(ax, loc="lower right")
     return figure
 
 
@@ -210,4 +206,94 @@ def plot_angle_term(before=115.0, after=80.0):
     bottom.plot([after, before], [high, high], color=INK, linewidth=1, linestyle=":")
     bottom.text(x - 32, high + 0.1, "what the step\nis paid for", fontsize=SMALL, color=INK, va="bottom", ha="center")
     bottom.set(xlabel="angle from heading to target (degrees)", ylabel="cosine", xticks=range(-180, 181, 90))
+    return figure
+
+
+def plot_estimates(estimates, truth=0.0):
+    """How estimates of one and the same value are spread, a panel for each kind, with their means beside the truth.
+
+    Args:
+        estimates: a dict whose keys become titles, of arrays (N,).
+        truth: the value that they estimate.
+
+    Returns:
+        the Matplotlib figure.
+    """
+    figure, axes = style.figure(6, 1.5 + 1.5 * len(estimates), rows=len(estimates), squeeze=False, sharex=True, sharey=True)
+    every = np.concatenate(list(estimates.values()))
+    bins = np.linspace(every.min(), every.max(), 60)
+    for ax, (title, values), color in zip(axes[:, 0], estimates.items(), OKABE_ITO, strict=False):
+        shares = np.full(len(values), 100 / len(values))
+        ax.hist(values, bins, weights=shares, color=color, alpha=0.45)
+        ax.axvline(truth, color=INK, linewidth=LINE, linestyle="--", label="the truth")
+        ax.axvline(values.mean(), color=color, linewidth=1.5 * LINE, label=f"their mean: {values.mean():+.2f}")
+        ax.set_title(title, fontsize=MEDIUM, color=INK, loc="left")
+        ax.set_ylabel("share (%)")
+        style.legend(ax, loc="upper left", handlelength=1.4)
+    axes[-1, 0].set_xlabel("what is expected of the chosen action")
+    return figure
+
+
+def plot_smoothing(action, critic, smoothed):
+    """A critic over one action, the same averaged over noise, and the action that either likes best.
+
+    Args:
+        action: (N,).
+        critic, smoothed: (N,), the values of those actions.
+
+    Returns:
+        the Matplotlib figure.
+    """
+    figure, ax = style.figure(6, 3.8)
+    looks = {"the critic": (critic, GREY, "o", 9), "averaged over the noise": (smoothed, OKABE_ITO[0], "s", -20)}
+    for label, (values, color, marker, higher) in looks.items():
+        ax.plot(action, values, color=color, linewidth=LINE, label=label)
+        best = np.argmax(values)
+        ax.plot(action[best], values[best], marker, color=color, markeredgecolor=INK, markersize=10, zorder=3)
+        beside = {"xytext": (0, higher), "textcoords": "offset points", "ha": "center"}
+        ax.annotate(f"best: {action[best]:.2f}", (action[best], values[best]), fontsize=SMALL, color=INK, **beside)
+    ax.set(xlabel="action", ylabel="Q, arbitrary units")
+    ax.margins(y=0.14)
+    style.legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
+    return figure
+
+
+def plot_following(critic, targets):
+    """What a critic says, update by update, and the slower copies that follow it.
+
+    Args:
+        critic: (N,), one estimate after each update.
+        targets: a dict whose keys become the legend, of arrays (N,).
+
+    Returns:
+        the Matplotlib figure.
+    """
+    figure, ax = style.figure(6, 3.8)
+    updates = np.arange(1, len(critic) + 1)
+    ax.plot(updates, critic, color="#B4BAC4", linewidth=0.6, label="the critic")
+    for k, (label, values) in enumerate(targets.items()):
+        ax.plot(updates, values, color=OKABE_ITO[k], linewidth=LINE if k == 0 else 1, label=label, zorder=4 - k)
+    ax.set(xlabel="updates of the critic", ylabel="Q, arbitrary units")
+    shown = style.legend(ax, loc="lower right")
+    for line in shown.get_lines():
+        line.set_linewidth(LINE)
+    return figure
+
+
+def plot_to_go(recordings):
+    """How far ants still have to go, over time: from above to below, until a target is reached.
+
+    Args:
+        recordings: a dict of `viewer.Recording` whose keys become the legend.
+
+    Returns:
+        the Matplotlib figure.
+    """
+    figure, ax = style.figure(6, 3.8)
+    for (label, run), color, line in zip(recordings.items(), OKABE_ITO, ("-", "--", "-.", ":") * 2, strict=False):
+        ax.plot(run.dt * np.arange(run.length + 1), run.to_go, line, color=color, linewidth=LINE, label=label)
+        ax.plot(run.seconds, run.to_go[-1], "X" if run.fell else "o", color=color, markeredgecolor=INK, markersize=9, zorder=3)
+    ax.set(xlabel="time (s)", ylabel="distance to the target (m)")
+    ax.set_ylim(bottom=0)
+    style.legend(ax, loc="upper right")
     return figure

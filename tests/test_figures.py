@@ -6,7 +6,17 @@ from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
 from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
 
 import override_ant_random_points
-from figures import plot_angle_term, plot_classes, plot_seeds, plot_targets, plot_terms
+from figures import (
+    plot_angle_term,
+    plot_classes,
+    plot_estimates,
+    plot_following,
+    plot_seeds,
+    plot_smoothing,
+    plot_targets,
+    plot_terms,
+    plot_to_go,
+)
 from override_ant import MyAnt, MyAntBulletEnv, MyWalkerBase
 from viewer import record
 
@@ -81,3 +91,36 @@ def test_seeds_are_drawn_each_and_as_their_mean(tmp_path):
     assert lines[2].get_xdata().tolist() == [1, 2] and lines[2].get_linewidth() > lines[0].get_linewidth()
     with pytest.raises(ValueError, match=r"groups\['none'\] is empty"):
         plot_seeds({"none": []})
+
+
+def test_estimates_are_drawn_as_shares_with_their_mean_and_the_truth():
+    rng = np.random.default_rng(0)
+    values = {"low": rng.normal(-1, 1, 500), "high": rng.normal(2, 1, 500)}
+    for ax, (title, each) in zip(plot_estimates(values, truth=0.5).axes, values.items(), strict=True):
+        assert ax.get_title(loc="left") == title
+        assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
+        assert [line.get_xdata()[0] for line in ax.lines] == [0.5, pytest.approx(each.mean())]
+        assert ax.get_legend().get_texts()[1].get_text() == f"their mean: {each.mean():+.2f}"
+
+
+def test_smoothing_marks_the_best_action_of_either():
+    action = np.linspace(-1, 1, 21)
+    figure = plot_smoothing(action, -np.abs(action + 0.5), -np.abs(action - 0.3))
+    assert words(figure) == ["best: -0.50", "best: 0.30"]
+    marked = [tuple(line.get_xydata()[0]) for line in figure.axes[0].lines if line.get_marker() != "None"]
+    np.testing.assert_allclose(marked, [(-0.5, 0), (0.3, 0)], atol=1e-9)
+
+
+def test_followers_are_drawn_over_the_critic():
+    critic, slow = np.array([1.0, 3.0, 2.0]), np.array([0.5, 1.0, 1.2])
+    below, above = plot_following(critic, {"slow": slow}).axes[0].lines
+    np.testing.assert_array_equal(below.get_xydata(), [[1, 1], [2, 3], [3, 2]])
+    np.testing.assert_array_equal(above.get_ydata(), slow)
+    assert above.get_zorder() > below.get_zorder()
+
+
+def test_the_way_still_to_go_begins_with_the_distance_and_ends_with_the_episode():
+    run = record(Still(), "MyAntBulletEnv-v0", target=(3.0, 4.0), max_steps=20)
+    line, end = plot_to_go({"still": run}).axes[0].lines
+    assert line.get_xydata()[0] == pytest.approx([0, 5], abs=0.1)
+    assert tuple(end.get_xydata()[0]) == pytest.approx((20 * run.dt, run.to_go[-1]))
