@@ -8,8 +8,15 @@ in float32.  You need not read this file to understand TD3.
 Shapes: `K` networks side by side (2 critics, or 1 actor), `B` the batch, `I`, `H`, `O` the inputs, hidden units and outputs.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch.ops import aten
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from TD3 import TD3
+
+aten = torch.ops.aten
 
 INTEGER = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 """Integers of the same width.  Their sign is the number's sign, so that a ReLU is a maximum of integers: faster in bfloat16."""
@@ -23,7 +30,7 @@ class Networks:
         dtype: torch.bfloat16, or torch.float32 for comparison.
     """
 
-    def __init__(self, networks, dtype):
+    def __init__(self, networks: list[list[nn.Linear]], dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.masters = [p for layers in networks for layer in layers for p in (layer.weight, layer.bias)]
         self.gradients = [torch.zeros_like(p) for p in self.masters]
@@ -32,21 +39,21 @@ class Networks:
         self.biases = [bias.unsqueeze(1) for bias in stacks[1::2]]  # (K, 1, H), (K, 1, H), (K, 1, O)
         self.copies = self.unstack(stacks)
 
-    def unstack(self, stacks):
+    def unstack(self, stacks: list[Tensor]) -> list[Tensor]:
         """Six tensors with `K` in front -> a list in the order of `masters`."""
         return [stack[k] for k in range(len(self.masters) // 6) for stack in stacks]
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Copies the weights anew."""
         torch._foreach_copy_(self.copies, self.masters)
 
-    def first(self):
+    def first(self) -> "Networks":
         """The first of the networks alone, with the same copy of its weights."""
         one = object.__new__(Networks)
         one.dtype, one.weights, one.biases = self.dtype, [w[:1] for w in self.weights], [b[:1] for b in self.biases]
         return one
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """(B, I) -> (K, B, O), in `dtype`; what `backward` needs is kept."""
         w1, w2, w3 = self.weights
         b1, b2, b3 = self.biases
@@ -55,23 +62,23 @@ class Networks:
         self.h2 = self.relu_(torch.baddbmm(b2, self.h1, w2.mT))
         return torch.baddbmm(b3, self.h2, w3.mT)
 
-    def relu_(self, h):
+    def relu_(self, h: Tensor) -> Tensor:
         """In place."""
         h.view(INTEGER[self.dtype]).clamp_min_(0)
         return h
 
-    def backward(self, d):
+    def backward(self, d: Tensor) -> None:
         """(K, B, O), the gradient of the loss by the outputs: finds those by the sums that went into each layer's ReLU."""
         _, w2, w3 = self.weights
         self.d3 = d.to(self.dtype)
         self.d2 = aten.threshold_backward(self.d3 @ w3, self.h2, 0)
         self.d1 = aten.threshold_backward(self.d2 @ w2, self.h1, 0)
 
-    def by_inputs(self, first):
+    def by_inputs(self, first: int) -> Tensor:
         """After `backward`: (K, B, I - first), the gradient by the inputs from number `first` on."""
         return self.d1 @ self.weights[0][:, :, first:]
 
-    def descend(self, optimizer):
+    def descend(self, optimizer: torch.optim.Optimizer) -> None:
         """After `backward`: one step of the optimizer along the gradients by weights and biases."""
         gradients = []
         for d, h in ((self.d1, self.x), (self.d2, self.h1), (self.d3, self.h2)):
@@ -90,7 +97,7 @@ class Bf16Update:
         dtype: torch.bfloat16, or torch.float32 for comparison.
     """
 
-    def __init__(self, policy, dtype=torch.bfloat16):
+    def __init__(self, policy: "TD3", dtype: torch.dtype = torch.bfloat16) -> None:
         self.policy = policy
 
         def side_by_side(network, *names):
@@ -104,7 +111,9 @@ class Bf16Update:
         self.Q1 = self.critic.first()
 
     @torch.no_grad()
-    def update_critics(self, state, action, next_state, reward, not_done):
+    def update_critics(
+        self, state: Tensor, action: Tensor, next_state: Tensor, reward: Tensor, not_done: Tensor
+    ) -> dict[str, Tensor]:
         policy, limit = self.policy, self.policy.max_action
         for networks in (self.actor_target, self.critic_target, self.critic):
             networks.refresh()
@@ -122,7 +131,7 @@ class Bf16Update:
         return {"critic_loss": 2 * error.square().mean(), "Q": current_Q[0].mean()}
 
     @torch.no_grad()
-    def update_actor_and_targets(self, state):
+    def update_actor_and_targets(self, state: Tensor) -> dict[str, Tensor]:
         policy = self.policy
         for networks in (self.actor, self.critic):
             networks.refresh()
