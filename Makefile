@@ -1,6 +1,6 @@
 # Every target makes .venv first if it is missing. PYTHON=/path/to/python3.11 names the Python to make it with.
 .DEFAULT_GOAL := help
-.PHONY: help ant steer lab train test bench bench-full lock clean
+.PHONY: help ant steer lab train test lint bench bench-full lock clean
 .DELETE_ON_ERROR:
 export PYTHON
 
@@ -27,6 +27,11 @@ train: $(READY)  ## Train an ant; ARGS="--help" lists the options
 test: $(READY)-test  ## Run the tests; ARGS="-m 'not slow'" for the quick ones
 	@$(PY) -m pytest $(ARGS)
 
+lint: $(READY)-lint  ## Check format, slips and type hints; ARGS="--fix" mends what can be
+	@$(PY) -m ruff format $(if $(filter --fix,$(ARGS)),,--check) --quiet
+	@$(PY) -m ruff check --quiet $(ARGS)
+	@$(PY) -m mypy
+
 bench: $(READY)-bench  ## Compare with other libraries, briefly
 	@$(PY) benchmarks/bench.py $(ARGS)
 
@@ -37,7 +42,7 @@ lock: $(READY)  ## Renew constraints.txt after a change of pyproject.toml; needs
 	@$(PY) scripts/lock.py
 
 clean:  ## Remove .venv and caches; runs, models and results stay
-	@rm -rf .venv .conda .pytest_cache .ruff_cache __pycache__ */__pycache__
+	@rm -rf .venv .conda .pytest_cache .ruff_cache .mypy_cache __pycache__ */__pycache__
 
 # A stamp is touched only after pip has succeeded, so an interrupted installation is taken up again.
 # An environment without a complete pip (one with its list of files) was interrupted in the making: it is made anew.
@@ -47,6 +52,6 @@ $(READY): pyproject.toml constraints.txt
 	@$(PY) scripts/install.py
 	@touch $@
 
-$(READY)-test $(READY)-bench: $(READY)-%: $(READY)
+$(READY)-test $(READY)-lint $(READY)-bench: $(READY)-%: $(READY)
 	@$(PY) scripts/install.py $*
 	@touch $@

@@ -11,11 +11,14 @@ import copy
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from bf16_update import Bf16Update
 from cuda_graph import CudaGraph
@@ -30,14 +33,14 @@ class Actor(nn.Module):
         hidden: units of each hidden layer.
     """
 
-    def __init__(self, state_dim, action_dim, max_action, hidden=256):
+    def __init__(self, state_dim: int, action_dim: int, max_action: float, hidden: int = 256) -> None:
         super().__init__()
         self.l1 = nn.Linear(state_dim, hidden)
         self.l2 = nn.Linear(hidden, hidden)
         self.l3 = nn.Linear(hidden, action_dim)
         self.max_action = max_action
 
-    def forward(self, state):
+    def forward(self, state: Tensor) -> Tensor:
         """(B, S) -> (B, A), each component within [-max_action, max_action]."""
         a = F.relu(self.l1(state))
         a = F.relu(self.l2(a))
@@ -56,7 +59,7 @@ class Critic(nn.Module):
             would be the next layer's to learn.
     """
 
-    def __init__(self, state_dim, action_dim, hidden=256, layer_norm=False):
+    def __init__(self, state_dim: int, action_dim: int, hidden: int = 256, layer_norm: bool = False) -> None:
         super().__init__()
         self.l1 = nn.Linear(state_dim + action_dim, hidden)
         self.l2 = nn.Linear(hidden, hidden)
@@ -68,11 +71,11 @@ class Critic(nn.Module):
 
         self.layer_norm = layer_norm
 
-    def activate(self, q):
+    def activate(self, q: Tensor) -> Tensor:
         """(..., hidden) -> the same, after the ReLU and, if so chosen, a LayerNorm before it."""
         return F.relu(F.layer_norm(q, q.shape[-1:]) if self.layer_norm else q)
 
-    def forward(self, state, action):
+    def forward(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S), (B, A) -> (B, 1), (B, 1): what each of the two critics thinks."""
         sa = torch.cat([state, action], 1)
         q1 = self.activate(self.l1(sa))
@@ -82,7 +85,7 @@ class Critic(nn.Module):
         q2 = self.activate(self.l5(q2))
         return self.l3(q1), self.l6(q2)
 
-    def Q1(self, state, action):
+    def Q1(self, state: Tensor, action: Tensor) -> Tensor:
         """(B, S), (B, A) -> (B, 1): the first critic alone, which is all that the actor learns from."""
         q1 = self.activate(self.l1(torch.cat([state, action], 1)))
         q1 = self.activate(self.l2(q1))
@@ -111,24 +114,24 @@ class TD3:
 
     def __init__(
         self,
-        state_dim,
-        action_dim,
-        max_action,
-        discount=0.99,
-        tau=0.005,
-        policy_noise=0.2,
-        noise_clip=0.5,
-        policy_freq=2,
+        state_dim: int,
+        action_dim: int,
+        max_action: float,
+        discount: float = 0.99,
+        tau: float = 0.005,
+        policy_noise: float = 0.2,
+        noise_clip: float = 0.5,
+        policy_freq: int = 2,
         *,
-        lr=3e-4,
-        hidden=256,
-        layer_norm=False,
-        n_step=1,
-        bf16=False,
-        device="cpu",
-    ):
+        lr: float = 3e-4,
+        hidden: int = 256,
+        layer_norm: bool = False,
+        n_step: int = 1,
+        bf16: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> None:
         self.device = torch.device(device)
-        adam = {"lr": lr, "fused": True, "capturable": self.device.type == "cuda"}
+        adam: dict[str, Any] = {"lr": lr, "fused": True, "capturable": self.device.type == "cuda"}
 
         self.actor = Actor(state_dim, action_dim, max_action, hidden).to(self.device)
         self.actor_target = copy.deepcopy(self.actor)
@@ -147,7 +150,7 @@ class TD3:
         self.bf16 = bf16
 
         self.total_it = 0
-        self.losses = {}
+        self.losses: dict[str, Tensor] = {}
         self._choose_update()
 
     def _choose_update(self):
@@ -161,7 +164,7 @@ class TD3:
         self.update_critics, self.update_actor_and_targets = critics, actor_and_targets
 
     @torch.no_grad()
-    def select_action(self, state):
+    def select_action(self, state: ArrayLike) -> np.ndarray:
         """The actor's choice, without exploration noise.
 
         Args:
@@ -173,7 +176,7 @@ class TD3:
         state = torch.as_tensor(np.asarray(state, dtype=np.float32), device=self.device)
         return self.actor(state).cpu().numpy()
 
-    def train(self, replay_buffer, batch_size=256):
+    def train(self, replay_buffer: Any, batch_size: int = 256) -> dict[str, Tensor]:
         """One update: the critics, and at every `policy_freq`-th call the actor and the targets too.
 
         Args:
@@ -230,12 +233,12 @@ class TD3:
         follow(self.actor_target, self.actor, self.tau)
         return {"actor_loss": actor_loss.detach()}
 
-    def autocast(self):
+    def autocast(self) -> torch.autocast:
         """The context in which matrices are multiplied: bfloat16 if so chosen, else as they are."""
         # a cache of converted weights must not outlive the recording of a CUDA graph
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=self.device.type != "cuda")
 
-    def save(self, filename):
+    def save(self, filename: str | Path) -> None:
         """Writes the four files FILENAME_actor, _critic, _actor_optimizer and _critic_optimizer.
 
         They hold plain state dicts, the same as the original TD3's.  Each is written beside its place and then renamed, so
@@ -248,7 +251,7 @@ class TD3:
         for name in names:
             os.replace(name + ".part", name)
 
-    def load(self, filename, inference=False):
+    def load(self, filename: str | Path, inference: bool = False) -> None:
         """Reads what `save` or the original TD3 wrote; the targets become copies of the networks, as in the original.
 
         Args:
@@ -276,7 +279,7 @@ class TD3:
 
 
 @torch.no_grad()
-def follow(target, network, tau):
+def follow(target: nn.Module, network: nn.Module, tau: float) -> None:
     """Moves every parameter of `target` the fraction `tau` of the way to that of `network`, all of them in one call."""
     torch._foreach_lerp_(list(target.parameters()), list(network.parameters()), tau)
 

@@ -9,8 +9,13 @@ Shapes: `K` networks side by side (2 critics, or 1 actor), `B` the batch, `I`, `
 """
 
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from TD3 import TD3
 
 INTEGER = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 """Integers of the same width.  Their sign is the number's sign, so that a ReLU is a maximum of integers: faster in bfloat16."""
@@ -27,7 +32,7 @@ class Networks:
         dtype: torch.bfloat16, or torch.float32 for comparison.
     """
 
-    def __init__(self, networks, dtype):
+    def __init__(self, networks: list[list[nn.Linear]], dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.parameters = [p for layers in networks for layer in layers for p in (layer.weight, layer.bias)]
         self.shapes = [(len(networks), *p.shape) for p in self.parameters[:6]]
@@ -40,30 +45,30 @@ class Networks:
         self.biases = [bias.unsqueeze(1) for bias in stacks[1::2]]  # (K, 1, H), (K, 1, H), (K, 1, O)
         self.refresh()
 
-    def stacks(self, vector):
+    def stacks(self, vector: Tensor) -> list[Tensor]:
         """The six parts of a vector, weight and bias of each layer, with `K` in front."""
         return [part.view(shape) for part, shape in zip(vector.split(list(map(prod, self.shapes))), self.shapes, strict=True)]
 
-    def one_by_one(self, vector):
+    def one_by_one(self, vector: Tensor) -> list[Tensor]:
         """The same parts for each network on its own, in the order of `parameters`."""
         return [stack[k] for k in range(self.shapes[0][0]) for stack in self.stacks(vector)]
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Copies the weights anew."""
         self.copy.copy_(self.master)
 
-    def follow(self, network, tau):
+    def follow(self, network: "Networks", tau: float) -> None:
         """As `TD3.follow`."""
         self.master.lerp_(network.master, tau)
         self.refresh()
 
-    def first(self):
+    def first(self) -> "Networks":
         """The first of the networks alone, with the same copy of its weights."""
         one = object.__new__(Networks)
         one.dtype, one.weights, one.biases = self.dtype, [w[:1] for w in self.weights], [b[:1] for b in self.biases]
         return one
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """(B, I) -> (K, B, O), in `dtype`; what `backward` needs is kept."""
         w1, w2, w3 = self.weights
         b1, b2, b3 = self.biases
@@ -72,17 +77,17 @@ class Networks:
         self.h2 = self.relu_(torch.bmm(self.h1, w2.mT).add_(b2))
         return torch.bmm(self.h2, w3.mT).add_(b3)
 
-    def relu_(self, h):
+    def relu_(self, h: Tensor) -> Tensor:
         """In place."""
         h.view(INTEGER[self.dtype]).clamp_min_(0)
         return h
 
-    def through_relu_(self, d, h):
+    def through_relu_(self, d: Tensor, h: Tensor) -> Tensor:
         """`d` where `h`, a ReLU's output, is above 0; elsewhere 0.  In place; of integers, for the same reason."""
         d.view(INTEGER[self.dtype]).mul_(h.view(INTEGER[self.dtype]).clamp_max(1))
         return d
 
-    def backward(self, d):
+    def backward(self, d: Tensor) -> None:
         """(K, B, O), the gradient of the loss by the outputs: finds those by the sums that went into each layer's ReLU."""
         _, w2, w3 = self.weights
         self.d3 = d.to(self.dtype)
@@ -90,11 +95,11 @@ class Networks:
         self.d2 = self.through_relu_(by_h2, self.h2)
         self.d1 = self.through_relu_(torch.bmm(self.d2, w2), self.h1)
 
-    def by_inputs(self, first):
+    def by_inputs(self, first: int) -> Tensor:
         """After `backward`: (K, B, I - first), the gradient by the inputs from number `first` on."""
         return self.d1 @ self.weights[0][:, :, first:]
 
-    def descend(self, adam):
+    def descend(self, adam: "Adam") -> None:
         """After `backward`: one step of `Adam` along the gradients by weights and biases."""
         for k, (d, h) in enumerate(((self.d1, self.x), (self.d2, self.h1), (self.d3, self.h2))):
             torch.bmm(d.mT, h, out=self.gradients[2 * k])
@@ -113,7 +118,7 @@ class Adam:
         networks: a `Networks`.
     """
 
-    def __init__(self, optimizer, networks):
+    def __init__(self, optimizer: torch.optim.Optimizer, networks: Networks) -> None:
         self.settings, self.master = optimizer.param_groups[0], networks.master
         self.gradient, self.exp_avg, self.exp_avg_sq = (torch.zeros_like(self.master) for _ in range(3))
         self.steps = []
@@ -126,7 +131,7 @@ class Adam:
                 exp_avg_sq.copy_(before["exp_avg_sq"])
             before.update(step=self.steps[-1], exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
 
-    def step(self, gradient):
+    def step(self, gradient: Tensor) -> None:
         """One step along `gradient`, a vector as long as all weights together."""
         self.gradient.copy_(gradient)
         torch._foreach_add_(self.steps, 1)
@@ -146,7 +151,7 @@ class Bf16Update:
         dtype: torch.bfloat16, or torch.float32 for comparison.
     """
 
-    def __init__(self, policy, dtype=torch.bfloat16):
+    def __init__(self, policy: "TD3", dtype: torch.dtype = torch.bfloat16) -> None:
         self.policy = policy
 
         def side_by_side(network, *names):
@@ -161,7 +166,9 @@ class Bf16Update:
         self.actor_adam, self.critic_adam = Adam(policy.actor_optimizer, self.actor), Adam(policy.critic_optimizer, self.critic)
 
     @torch.no_grad()
-    def update_critics(self, state, action, next_state, reward, not_done):
+    def update_critics(
+        self, state: Tensor, action: Tensor, next_state: Tensor, reward: Tensor, not_done: Tensor
+    ) -> dict[str, Tensor]:
         policy, limit = self.policy, self.policy.max_action
         noise = (torch.randn_like(action) * policy.policy_noise).clamp_(-policy.noise_clip, policy.noise_clip)
         next_action = torch.tanh(self.actor_target.forward(next_state)[0]).float().mul_(limit)
@@ -176,7 +183,7 @@ class Bf16Update:
         return {"critic_loss": 2 * error.square().mean(), "Q": current_Q[0].mean()}
 
     @torch.no_grad()
-    def update_actor_and_targets(self, state):
+    def update_actor_and_targets(self, state: Tensor) -> dict[str, Tensor]:
         policy = self.policy
         action = torch.tanh(self.actor.forward(state)[0]).float()
         Q = self.Q1.forward(torch.cat([state, policy.max_action * action], 1))

@@ -4,7 +4,10 @@ An update of two small networks is some two hundred tiny kernels, and starting t
 running them.  A graph starts all of them at once (as LeanRL does; see PyTorch's notes on CUDA graphs).
 """
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 WARM_UP = 3
 """Calls that run as usual before the recording, in which libraries allocate what they need (PyTorch's advice)."""
@@ -19,12 +22,12 @@ class CudaGraph:
         function: takes CUDA tensors by position and returns a dict of CUDA tensors.
     """
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[..., dict[str, Tensor]]) -> None:
         self.function = function
         self.calls = 0
-        self.graph = None
+        self.graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, *tensors):
+    def __call__(self, *tensors: Tensor) -> dict[str, Tensor]:
         """The dict that `function` returns.  After the recording its tensors are overwritten by the next call."""
         self.calls += 1
         if self.calls <= WARM_UP:

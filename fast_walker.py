@@ -6,8 +6,11 @@ file to change the ant: that is what `override_ant.py` is for.
 """
 
 from math import isfinite
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vector import quiet
 
@@ -16,12 +19,12 @@ with quiet():
     from pybullet_envs_gymnasium.robot_locomotors import Ant
 
 
-def mean(x):
+def mean(x: np.ndarray) -> np.floating:
     """`x.mean()` of a vector, to the last bit, in a quarter of the time."""
     return np.add.reduce(x) / len(x)
 
 
-def between(lowest, x, highest):
+def between(lowest: float, x: np.ndarray, highest: float) -> np.ndarray:
     """`np.clip`, to the last bit, in a quarter of the time."""
     return np.minimum(np.maximum(x, lowest), highest)
 
@@ -29,9 +32,21 @@ def between(lowest, x, highest):
 class BatchedWalker:
     """Goes before upstream's `WalkerBase` in a list of base classes and asks Bullet for all links and joints at once."""
 
-    def robot_specific_reset(self, bullet_client):
+    # what it finds in upstream's class
+    objects: Any
+    parts: dict[str, Any]
+    ordered_joints: list[Any]
+    feet: list[Any]
+    feet_contact: np.ndarray
+    robot_body: Any
+    power: float
+    initial_z: float | None
+    walk_target_x: float
+    walk_target_y: float
+
+    def robot_specific_reset(self, bullet_client: Any) -> None:
         """Upstream's; then the numbers by which Bullet knows joints and links, which are fixed from here on."""
-        super().robot_specific_reset(bullet_client)
+        super().robot_specific_reset(bullet_client)  # type: ignore[misc]  # the next class in the list has it
         self.client = bullet_client._client
         self.body = self.objects[0]
         self.joint_numbers = [joint.jointIndex for joint in self.ordered_joints]
@@ -42,9 +57,10 @@ class BatchedWalker:
         self.turned = np.eye(3)
         self.find_parts()
 
-    def find_parts(self):
+    def find_parts(self) -> None:
         """Where each part's position will be found in [*links, the robot's base, *what belongs to other bodies and never moves]."""
-        self.part_places, self.fixed_places = [], []
+        self.part_places: list[int] = []
+        self.fixed_places: list[np.ndarray] = []
         for part in self.parts.values():
             if part.bodies[part.bodyIndex] != self.body:
                 self.part_places.append(len(self.link_numbers) + 1 + len(self.fixed_places))
@@ -52,7 +68,7 @@ class BatchedWalker:
             else:
                 self.part_places.append(part.bodyPartIndex if part.bodyPartIndex >= 0 else len(self.link_numbers))
 
-    def apply_action(self, a):
+    def apply_action(self, a: ArrayLike) -> None:
         """Sets the torque of every motor.
 
         Args:
@@ -66,7 +82,7 @@ class BatchedWalker:
             self.body, self.joint_numbers, pybullet.TORQUE_CONTROL, forces=torques, physicsClientId=self.client
         )
 
-    def calc_state(self):
+    def calc_state(self) -> np.ndarray:
         """Upstream's observation, (28,) for the ant (`WalkerBase.calc_state`), and the attributes that upstream sets on the way."""
         joints = pybullet.getJointStates(self.body, self.joint_numbers, physicsClientId=self.client)
         state = np.empty(8 + 2 * len(joints) + len(self.feet), np.float32)
@@ -107,14 +123,14 @@ class BatchedWalker:
         state[-len(self.feet) :] = self.feet_contact
         return between(-5, state, +5)
 
-    def look_at_target(self):
+    def look_at_target(self) -> None:
         """Direction (radians, in the world) and distance (metres) from where the ant is to its target."""
         dx, dy = self.walk_target_x - self.body_xyz[0], self.walk_target_y - self.body_xyz[1]
         self.walk_target_theta = np.arctan2(dy, dx)
         there = np.array([dy, dx])
         self.walk_target_dist = np.sqrt(there.dot(there))  # what np.linalg.norm does
 
-    def touching(self, ground):
+    def touching(self, ground: set[tuple[int, int]]) -> list[bool]:
         """Which feet touch the ground.
 
         Args:
@@ -132,7 +148,7 @@ class BatchedAnt(BatchedWalker, Ant):
     """Upstream's ant, the same but faster."""
 
 
-def hasten(env):
+def hasten(env: gym.Env) -> None:
     """Gives the stock ant of an environment, `AntBulletEnv-v0`, the batched calls; leaves every other robot as it is."""
     robot = getattr(env.unwrapped, "robot", None)
     if type(robot) is Ant:

@@ -9,14 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 import tyro
 
 from TD3 import TD3
-from utils import EVAL_SEED, ReplayBuffer, Run, checkpoint
+from utils import EVAL_SEED, ReplayBuffer, Result, Run, checkpoint
 from vector import dimensions, final_states, find_env, make_envs
 
 
@@ -90,7 +90,7 @@ class Args:
     """of the run and its files; by default POLICY_ENV_SEED"""
 
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "fast": {},
     "paper": {
         "recipe": "paper",
@@ -112,11 +112,11 @@ RECIPES = {
 """`fast` is made for two cores.  `paper` is the article's: one ant, one update a step, the hyperparameters of TD3's authors."""
 
 
-def main(**args):
+def main(**given: Any) -> Result:
     """Trains a policy and returns what there is to plot.
 
     Args:
-        **args: any field of `Args`, such as `main(env="AntBulletEnv-v0", seed=1, max_timesteps=200_000)`; what is not given
+        **given: any field of `Args`, such as `main(env="AntBulletEnv-v0", seed=1, max_timesteps=200_000)`; what is not given
             is as in the recipe ("fast" unless you say `recipe="paper"`).
 
     Returns:
@@ -126,7 +126,8 @@ def main(**args):
         ValueError: an argument that does not exist, or a value that makes no sense.
         FileNotFoundError: `load_model` names a checkpoint that is not there.
     """
-    args = make_args(**args)
+    args = make_args(**given)
+    assert args.bf16 is not None and args.workers is not None  # decided by make_args
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
@@ -181,7 +182,7 @@ def main(**args):
         return run.result
 
 
-def exploration_noise(args):
+def exploration_noise(args: Args) -> np.ndarray:
     """Standard deviation of each ant's exploration noise, shape (num_envs, 1), in units of the largest action."""
     highest = args.expl_noise if args.expl_noise_max is None else args.expl_noise_max
     if args.num_envs == 1 or highest == args.expl_noise:
@@ -192,7 +193,7 @@ def exploration_noise(args):
 # --- arguments -----------------------------------------------------------------------------------------------------------------
 
 
-def make_args(**given):
+def make_args(**given: Any) -> Args:
     """Fills in the recipe and checks every value.
 
     Returns:
@@ -232,15 +233,15 @@ def make_args(**given):
         raise ValueError("device is 'cuda', but PyTorch sees no CUDA device here: expected 'auto' or 'cpu'.")
     find_env(args.env)
 
-    device = "cpu" if args.device == "cpu" or not torch.cuda.is_available() else "cuda"
+    device: Literal["cpu", "cuda"] = "cpu" if args.device == "cpu" or not torch.cuda.is_available() else "cuda"
     bf16 = fast_bf16(device) if args.bf16 is None else args.bf16
     # a learner on a CUDA device is quick enough for the ants of all other cores; one on a core is busy with those of a second
-    workers = (max(1, os.cpu_count() - 1) if device == "cuda" else 1) if args.workers is None else args.workers
+    workers = (max(1, (os.cpu_count() or 1) - 1) if device == "cuda" else 1) if args.workers is None else args.workers
     name = args.name or f"{args.policy}_{args.env.split(':')[-1]}_{args.seed}"
     return dataclasses.replace(args, device=device, bf16=bf16, workers=workers, name=name)
 
 
-def check_type(name, value, hint):
+def check_type(name: str, value: Any, hint: Any) -> Any:
     """`value` as the type that `Args` declares (a float without a fraction may stand for an int), or a ValueError."""
     options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     for option in options:
@@ -263,20 +264,20 @@ def check_type(name, value, hint):
     raise ValueError(f"{name} is {value!r}: expected {' or '.join(words[option] for option in options)}.")
 
 
-def expect(args, name, fine, what):
+def expect(args: Args, name: str, fine: bool, what: str) -> None:
     """A ValueError that says what was expected of argument `name`, unless it is `fine`."""
     if not fine:
         raise ValueError(f"{name} is {getattr(args, name)!r}: expected {what}.")
 
 
-def fast_bf16(device):
+def fast_bf16(device: str) -> bool:
     """Whether the processor multiplies bfloat16 faster than float32 (AVX-512 BF16 or AMX; every CUDA device of today)."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported()
     return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
-def command(args):
+def command(args: Args) -> str:
     """The command line that repeats a run, with the arguments that differ from the recipe's alone."""
     here = make_args(recipe=args.recipe)
     default = Args(**RECIPES[args.recipe] | {name: getattr(here, name) for name in ("bf16", "device", "workers")})
@@ -293,7 +294,7 @@ def command(args):
     return shlex.join(words)
 
 
-def command_line():
+def command_line() -> None:
     """`python main.py`: the same as `main(**args)`, with one sentence instead of a traceback."""
     recipe = ["fast"] + [after for word, after in zip(sys.argv, sys.argv[1:], strict=False) if word == "--recipe"]
     recipe += [word.partition("=")[2] for word in sys.argv if word.startswith("--recipe=")]

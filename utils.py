@@ -7,14 +7,22 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
+from numpy.typing import ArrayLike
+from torch import Tensor
 from tqdm import tqdm
 
 from vector import make_envs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class ReplayBuffer:
@@ -31,7 +39,17 @@ class ReplayBuffer:
     One million transitions of the ant (S = 28, A = 8) take 264 MB; memory is taken as the buffer fills.
     """
 
-    def __init__(self, state_dim, action_dim, max_size=int(1e6), *, n_step=1, discount=0.99, seed=None, device="cpu"):
+    def __init__(
+        self,
+        state_dim: int,
+        action_dim: int,
+        max_size: int = int(1e6),
+        *,
+        n_step: int = 1,
+        discount: float = 0.99,
+        seed: int | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
         for name, value in {"state_dim": state_dim, "action_dim": action_dim, "max_size": max_size, "n_step": n_step}.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}: expected a whole number of at least 1.")
@@ -48,12 +66,20 @@ class ReplayBuffer:
         self.generator.manual_seed(seed) if seed is not None else self.generator.seed()
         self.n_step = n_step
         self.discount = discount
-        self.window = deque(maxlen=n_step)
+        self.window: deque[tuple[np.ndarray, ...]] = deque(maxlen=n_step)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.size
 
-    def add(self, state, action, next_state, reward, done, ended=None):
+    def add(
+        self,
+        state: ArrayLike,
+        action: ArrayLike,
+        next_state: ArrayLike,
+        reward: ArrayLike,
+        done: ArrayLike,
+        ended: ArrayLike | None = None,
+    ) -> None:
         """Stores one transition, or one of each of `N` ants at once.
 
         Args:
@@ -75,7 +101,7 @@ class ReplayBuffer:
             state, action, next_state, reward, done = self._look_ahead()
         self._store(state, action, next_state, reward[:, None], 1.0 - done[:, None])
 
-    def _look_ahead(self):
+    def _look_ahead(self) -> tuple[np.ndarray, ...]:
         """The oldest transition of the window with the rewards of all its n_step steps, for those ants that got so far."""
         state, action = self.window[0][:2]
         total, going = np.zeros(len(state), np.float32), np.ones(len(state), bool)
@@ -98,7 +124,7 @@ class ReplayBuffer:
         self.ptr = (self.ptr + count) % self.max_size
         self.size = min(self.size + count, self.max_size)
 
-    def sample(self, batch_size):
+    def sample(self, batch_size: int) -> tuple[Tensor, ...]:
         """A random batch, drawn with replacement.
 
         Returns:
@@ -139,18 +165,20 @@ class Evaluation:
     lengths: np.ndarray
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Mean return."""
         return float(self.returns.mean())
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"mean return {self.mean:,.0f} over {len(self.returns)} episodes (std {self.returns.std():,.0f}, "
             f"lowest {self.returns.min():,.0f}, highest {self.returns.max():,.0f}; mean length {self.lengths.mean():,.0f})"
         )
 
 
-def eval_policy(policy, env, seed=EVAL_SEED, eval_episodes=10, workers=2):
+def eval_policy(
+    policy: Any, env: str | VectorEnv, seed: int = EVAL_SEED, eval_episodes: int = 10, workers: int = 2
+) -> Evaluation:
     """Runs whole episodes without exploration noise, many at once.
 
     Args:
@@ -234,7 +262,7 @@ class Run:
         root: the folder in which models, results and runs lie.
     """
 
-    def __init__(self, policy, args, command="", root="."):
+    def __init__(self, policy: Any, args: Any, command: str = "", root: str | Path = ".") -> None:
         self.policy, self.args = policy, args
         root = Path(root)
         number, self.name = 1, args.name
@@ -243,7 +271,8 @@ class Run:
             self.name = f"{args.name}-{number}"
         self.models = root / "models" / self.name
         self.csv = root / "results" / f"{self.name}.csv"
-        self.rows, self.best = [], -np.inf
+        self.rows: list[list[float]] = []
+        self.best = -np.inf
         self.csv.parent.mkdir(parents=True, exist_ok=True)
         with open(self.csv, "w", newline="") as f:
             csv.writer(f).writerow(CURVE)
@@ -257,7 +286,7 @@ class Run:
         self.stop = StopButton()
         self.display = NotebookDisplay(self) if in_notebook() else TerminalDisplay(self)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         """Counts environment steps, 0, num_envs, 2 num_envs, ..., and evaluates, saves and shows between them.
 
         Ends at max_timesteps, after max_minutes, or when it is interrupted; always with an evaluation and a save.
@@ -280,7 +309,7 @@ class Run:
                     return
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Wall clock since training began."""
         return time.perf_counter() - self.started
 
@@ -305,13 +334,13 @@ class Run:
         self.display.evaluated()
 
     @property
-    def result(self):
+    def result(self) -> Result:
         """The run so far, as a `Result`."""
         columns = np.array(self.rows, dtype=float).reshape(-1, len(CURVE)).T
         curve = dict(zip(CURVE, columns, strict=True))
         return Result(self.name, self.policy, curve, self.best, self.seconds, self.stop.pressed)
 
-    def close(self):
+    def close(self) -> None:
         """Ends the evaluation's workers and closes what is open; all files are complete before that."""
         self.evaluation_envs.close()
         self.board.close()
@@ -324,11 +353,11 @@ class StopButton:
     A context manager; `pressed` becomes True.  A second Ctrl-C interrupts at once, the ordinary way.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.pressed = False
-        self.before = {}
+        self.before: dict[int, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "StopButton":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self.before[number] = signal.signal(number, self._press)
@@ -339,7 +368,7 @@ class StopButton:
             raise KeyboardInterrupt
         self.pressed = True
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -347,17 +376,17 @@ class StopButton:
 class TerminalDisplay:
     """A progress bar with the current return and the steps per second."""
 
-    def __init__(self, run):
+    def __init__(self, run: Run) -> None:
         self.run = run
         self.bar = tqdm(total=run.args.max_timesteps, unit=" steps", unit_scale=True, dynamic_ncols=True, desc=run.name)
 
-    def step(self, timesteps):
+    def step(self, timesteps: int) -> None:
         self.bar.update(min(timesteps, self.bar.total) - self.bar.n)
 
-    def evaluated(self):
+    def evaluated(self) -> None:
         self.bar.set_postfix_str(f"return {self.run.rows[-1][2]:,.0f}, best {self.run.best:,.0f}")
 
-    def close(self):
+    def close(self) -> None:
         self.bar.close()
 
 
@@ -367,14 +396,14 @@ class NotebookDisplay:
     Both are replaced in place, so that a finished notebook holds one picture and one line and no trace of the progress.
     """
 
-    def __init__(self, run):
+    def __init__(self, run: Run) -> None:
         from IPython.display import display
 
         self.run, self.shown = run, 0.0
         self.picture = None
         self.line = display({"text/plain": f"{run.name}: starting"}, raw=True, display_id=True)
 
-    def step(self, timesteps):
+    def step(self, timesteps: int) -> None:
         if time.perf_counter() - self.shown < 1:
             return
         self.shown = time.perf_counter()
@@ -382,7 +411,7 @@ class NotebookDisplay:
         last = f", return {run.rows[-1][2]:,.0f}" if run.rows else ""
         self._say(f"{run.name}: {timesteps:,} of {total:,} steps, {timesteps / run.seconds:,.0f} a second{last}")
 
-    def evaluated(self):
+    def evaluated(self) -> None:
         from IPython.display import display
 
         figure = plot_curve(self.run.result.curve)
@@ -391,7 +420,7 @@ class NotebookDisplay:
         else:
             self.picture.update(figure)
 
-    def close(self):
+    def close(self) -> None:
         run = self.run
         if run.rows:
             steps, seconds = run.rows[-1][0], run.rows[-1][1]
@@ -404,13 +433,13 @@ class NotebookDisplay:
         self.line.update({"text/plain": text}, raw=True)
 
 
-def in_notebook():
+def in_notebook() -> bool:
     """Whether this runs in a Jupyter kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def plot_curve(curve, label=None, figure=None):
+def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = None, figure: "Figure | None" = None) -> "Figure":
     """Draws a learning curve: the mean return of each evaluation, and the range from the lowest to the highest episode.
 
     Args:
@@ -425,7 +454,7 @@ def plot_curve(curve, label=None, figure=None):
 
     if isinstance(curve, (str, Path)):
         table = np.genfromtxt(curve, delimiter=",", names=True)
-        curve = {name: np.atleast_1d(table[name]) for name in table.dtype.names}
+        curve = {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
     if figure is None:
         figure, axes = style.figure(6, 3.6)
         axes.set(xlabel="environment steps (millions)", ylabel="return of an episode")
@@ -443,7 +472,7 @@ SHIPPED = Path(__file__).resolve().parent
 """The folder whose `models` hold the policies that come with this repository."""
 
 
-def checkpoint(name, root="."):
+def checkpoint(name: str | Path, root: str | Path = ".") -> Path:
     """Finds the checkpoint that a user means.
 
     Args:

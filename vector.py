@@ -13,14 +13,17 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
 
 @contextlib.contextmanager
-def quiet(streams=(1, 2)):
+def quiet(streams: Sequence[int] = (1, 2)) -> Iterator[None]:
     """Keeps what Bullet's C code prints on loading and on connecting ("build time", "argv[0]=") off the screen.
 
     Args:
@@ -47,11 +50,14 @@ with quiet():
     import pybullet_envs_gymnasium  # noqa: F401  (registers AntBulletEnv-v0 and its relatives)
 
 
+Steps = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+"""What a step of `N` environments gives: states (N, S), rewards, terminated and truncated (N,), and infos."""
+
 LESSONS = ("override_ant", "override_ant_random_points")
 """The modules of this repository that register environments of their own."""
 
 
-def find_env(env):
+def find_env(env: str) -> EnvSpec:
     """The specification of a registered environment.
 
     Args:
@@ -82,7 +88,7 @@ def find_env(env):
         ) from error
 
 
-def dimensions(env):
+def dimensions(env: str) -> tuple[int, int, float]:
     """Size of a state, size of an action and largest action of an environment.
 
     Raises:
@@ -104,7 +110,7 @@ def dimensions(env):
     return states.shape[0], actions.shape[0], largest
 
 
-def make_env(env, **kwargs):
+def make_env(env: str | EnvSpec, **kwargs: Any) -> gym.Env:
     """One environment, as `gym.make` gives it, without Bullet's greetings and after a first reset.
 
     Upstream's second and later episodes begin from a state that Bullet saved at the start of the first, which differs from
@@ -128,7 +134,7 @@ def make_env(env, **kwargs):
     return made
 
 
-def make_envs(env, num_envs, workers=1, **kwargs):
+def make_envs(env: str, num_envs: int, workers: int = 1, **kwargs: Any) -> "LocalVectorEnv | WorkerVectorEnv":
     """`num_envs` copies of an environment, spread over `workers` processes.
 
     Args:
@@ -148,7 +154,7 @@ def make_envs(env, num_envs, workers=1, **kwargs):
     return WorkerVectorEnv(makers, min(workers, num_envs))
 
 
-def final_states(next_states, infos):
+def final_states(next_states: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
     """The states that the steps really led to: where an episode ended, its last state instead of the next one's first.
 
     Args:
@@ -169,11 +175,11 @@ def final_states(next_states, infos):
 class LocalVectorEnv(gym.vector.SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv` with a `step` that can be taken apart as that of `WorkerVectorEnv`, but all in this process."""
 
-    def step_async(self, actions):
+    def step_async(self, actions: np.ndarray) -> None:
         """Keeps the actions, (N, A), until `step_wait`."""
         self.kept_actions = actions
 
-    def step_wait(self):
+    def step_wait(self) -> Steps:
         """Does the step."""
         return self.step(self.kept_actions)
 
@@ -192,17 +198,16 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         RuntimeError: an environment raised an error, or a worker died; the other workers are closed first.
     """
 
-    def __init__(self, env_fns, workers):
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], workers: int) -> None:
         self.num_envs = len(env_fns)
         self.shares = [len(share) for share in np.array_split(np.arange(self.num_envs), workers)]
         self.starts = np.cumsum([0] + self.shares)
         self.metadata = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
         self.pipes, self.processes = [], []
         for first, count in zip(self.starts[:-1], self.shares, strict=True):
+            share: Any = env_fns[first : first + count]  # the wrapper asks for a function, but pickles a list as well
             ours, theirs = multiprocessing.Pipe()
-            process = multiprocessing.Process(
-                target=_work, args=(theirs, ours, CloudpickleWrapper(env_fns[first : first + count])), daemon=True
-            )
+            process = multiprocessing.Process(target=_work, args=(theirs, ours, CloudpickleWrapper(share)), daemon=True)
             process.start()
             theirs.close()
             self.pipes.append(ours)
@@ -211,7 +216,9 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts every episode anew.
 
         Args:
@@ -230,12 +237,12 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         states, infos = zip(*self._receive(), strict=True)
         return np.concatenate(states), self._merge(infos)
 
-    def step_async(self, actions):
+    def step_async(self, actions: np.ndarray) -> None:
         """Sends each environment its action, (N, A), and returns at once."""
         for pipe, start, count in zip(self.pipes, self.starts, self.shares, strict=False):
             pipe.send(("step", actions[start : start + count]))
 
-    def step_wait(self):
+    def step_wait(self) -> Steps:
         """Waits for the steps begun by `step_async`.
 
         Returns:
@@ -244,18 +251,18 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         states, rewards, terminated, truncated, infos = zip(*self._receive(), strict=True)
         return *map(np.concatenate, (states, rewards, terminated, truncated)), self._merge(infos)
 
-    def step(self, actions):
+    def step(self, actions: np.ndarray) -> Steps:
         """`step_async` and `step_wait` in one."""
         self.step_async(actions)
         return self.step_wait()
 
-    def call(self, name, *args, **kwargs):
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Calls method `name` of every environment, or reads the attribute of that name; a tuple of N results."""
         for pipe in self.pipes:
             pipe.send(("call", (name, args, kwargs)))
         return tuple(result for share in self._receive() for result in share)
 
-    def close_extras(self, **kwargs):
+    def close_extras(self, **kwargs: Any) -> None:
         """Ends the workers and waits until they are gone."""
         for pipe in self.pipes:
             with contextlib.suppress(OSError):

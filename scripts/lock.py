@@ -25,7 +25,7 @@ def keep(line, direct):
 
 
 def main():
-    direct = {pin.split("==")[0] for pin in read_pins("test", "bench")}
+    direct = {pin.split("==")[0] for pin in read_pins("test", "lint", "bench")}
     # --universal: one answer for both Pythons and all systems, with markers where they differ.
     command = [
         "uv",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -128,10 +129,10 @@ def test_a_time_limit_is_not_stored_as_terminal(monkeypatch):
 
 def test_a_second_run_of_the_same_name_overwrites_nothing():
     first = main(**SMALL, name="a")
-    before = open("models/a/best_actor", "rb").read()
+    before = Path("models/a/best_actor").read_bytes()
     second = main(**SMALL, name="a", seed=9)
     assert (first.name, second.name) == ("a", "a-2")
-    assert open("models/a/best_actor", "rb").read() == before
+    assert Path("models/a/best_actor").read_bytes() == before
     assert os.path.exists("results/a-2.csv")
 
 

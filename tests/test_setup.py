@@ -45,7 +45,7 @@ CONDA_NAMES = {("pybullet", "3.25"): ("pybullet", "3.2.7")}
 
 
 def test_every_requirement_is_pinned_exactly_and_once():
-    requirements = install.read_pins("test", "bench")
+    requirements = install.read_pins("test", "lint", "bench")
     for requirement in requirements:
         assert re.fullmatch(r"[a-z0-9-]+==[0-9]+(\.[0-9]+)+", requirement), requirement
     names = [requirement.split("==")[0] for requirement in requirements]
@@ -65,7 +65,7 @@ def test_constraints_pin_what_pyproject_does_not():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     names = {line.split("==")[0] for line in lines}
     assert {"filelock", "sympy", "cloudpickle", "protobuf"} <= names  # needed by torch, gymnasium and tensorboard
-    assert not names & set(pins("test", "bench"))
+    assert not names & set(pins("test", "lint", "bench"))
     assert all(lock.keep(line, ()) for line in lines)
     for line in lines:
         assert re.fullmatch(r"[a-z0-9.-]+==[^+@/ ]+( ; .+)?", line), line
@@ -85,12 +85,12 @@ def test_lock_keeps_ordinary_packages_only():
 
 def test_installed_versions_are_the_pinned_ones():
     found = {}
-    for name in pins("test", "bench"):
+    for name in pins("test", "lint", "bench"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name).split("+")[0]
-    missing = set(pins("test")) - set(found)  # what only the benchmark needs may be absent
+    missing = set(pins("test")) - set(found)  # what only `make lint` or the benchmark needs may be absent
     assert not missing, f"not installed: {sorted(missing)}; run `make test`"
-    assert found == {name: version for name, version in pins("test", "bench").items() if name in found}
+    assert found == {name: version for name, version in pins("test", "lint", "bench").items() if name in found}
 
 
 # The names that these packages are imported by, where they differ.
@@ -103,7 +103,12 @@ IMPORTED_AS = {
     "tensorboard": "torch.utils.tensorboard",
 }
 # Tools that nothing imports: where each is used instead.
-TOOLS = {"jupyterlab": ("Makefile", r"bin/jupyter lab"), "ipykernel": ("*.ipynb", r'"kernelspec"')}
+TOOLS = {
+    "jupyterlab": ("Makefile", r"bin/jupyter lab"),
+    "ipykernel": ("*.ipynb", r'"kernelspec"'),
+    "ruff": ("Makefile", r"-m ruff check"),
+    "mypy": ("Makefile", r"-m mypy"),
+}
 
 
 def sources(pattern):
@@ -123,7 +128,7 @@ def test_is_imported_tells_an_import_from_a_mention():
     assert not is_imported("tqdm", ["# import tqdm\n", "import tqdm_other\n"])
 
 
-@pytest.mark.parametrize("name", sorted(pins("test", "bench")))
+@pytest.mark.parametrize("name", sorted(pins("test", "lint", "bench")))
 def test_pinned_package_is_used(name):
     if name in TOOLS:
         pattern, use = TOOLS[name]
@@ -314,7 +319,7 @@ def test_an_environment_of_another_python_is_refused_before_pip_runs(monkeypatch
 
 
 def test_an_unknown_extra_is_refused_with_the_known_ones():
-    with pytest.raises(SystemExit, match="Unknown extra 'tests'.*bench, test"):
+    with pytest.raises(SystemExit, match="Unknown extra 'tests'.*bench, lint, test"):
         install.read_pins("tests")
 
 
