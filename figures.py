@@ -20,40 +20,35 @@ def plot_classes(environment, robot):
     """
     from matplotlib.patches import FancyBboxPatch
 
-    figure, ax = style.figure(6, 5.8)
     columns = [_ancestors(environment), _ancestors(robot)]
-    rows = max(map(len, columns))
-    height = 0.74
+    words = {cls: _methods(cls) if _is_ours(cls) else cls.__module__.split(".")[0] for column in columns for cls in column}
+    gap, line = 0.32, 0.24
+    height = {cls: 0.42 + line * text.count("\n") + (line if text else 0) for cls, text in words.items()}
+    lowest = -max(sum(height[cls] + gap for cls in column) for column in columns)
+    figure, ax = style.figure(6, 0.6 - 0.72 * lowest)
+    ends = []
     for column, (title, classes) in enumerate(zip(("the environment", "the robot"), columns, strict=True)):
-        x = 4.3 * column
-        ax.text(x + 1.7, rows + 0.08, title, ha="center", fontsize=LARGE, color=INK, weight="bold")
+        x, y = 4.3 * column, 0.0
+        ax.text(x + 1.7, y + 0.15, title, ha="center", fontsize=LARGE, color=INK, weight="bold")
         for depth, cls in enumerate(classes):
-            y = rows - 1 - depth
             ours = _is_ours(cls)
             ax.add_patch(
                 FancyBboxPatch(
-                    (x, y), 3.4, height, boxstyle="round,pad=0.02,rounding_size=0.08", linewidth=1.5,
+                    (x, y - height[cls]), 3.4, height[cls], boxstyle="round,pad=0.02,rounding_size=0.08", linewidth=1.5,
                     facecolor="#DCEBF7" if ours else "#EEEFF1", edgecolor=OKABE_ITO[0] if ours else "#9AA1AB",
                 )
             )  # fmt: skip
-            words = _methods(cls) if ours else cls.__module__.split(".")[0]
-            middle = {"ha": "center", "va": "center"}
-            high = y + (0.54 if words else 0.37)
-            ax.text(x + 1.7, high, cls.__name__, fontsize=SMALL, color=INK, weight="bold", **middle)
-            ax.text(x + 1.7, y + 0.2, words, fontsize=10, color=GREY, linespacing=1.1, **middle)
+            ax.text(x + 1.7, y - 0.24, cls.__name__, fontsize=SMALL, color=INK, weight="bold", ha="center", va="center")
+            ax.text(x + 1.7, y - 0.4, words[cls], fontsize=10, color=GREY, linespacing=1.15, ha="center", va="top")
             if depth:
-                ax.annotate(
-                    "",
-                    (x + 1.7, y + 1),
-                    (x + 1.7, y + height + 0.03),
-                    arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.5},
-                )
-    across = [(3.42, rows - len(columns[0]) + 0.37), (4.28, rows - len(columns[1]) + 0.37)]
+                arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.5}
+                ax.annotate("", (x + 1.7, y + gap), (x + 1.7, y + 0.03), arrowprops=arrow)
+            y -= height[cls] + gap
+        ends.append(y + gap + height[classes[-1]] / 2)
     arrow = {"arrowstyle": "-|>", "color": OKABE_ITO[1], "linewidth": 2, "linestyle": "--"}
-    ax.annotate("", across[1], across[0], arrowprops=arrow)
-    high = max(end[1] for end in across) + 0.1
-    ax.text(3.85, high, "self.\nrobot", ha="center", fontsize=SMALL, color=OKABE_ITO[1], family="monospace")
-    ax.set(xlim=(-0.1, 7.8), ylim=(-0.15, rows + 0.35))
+    ax.annotate("", (4.28, ends[1]), (3.42, ends[0]), arrowprops=arrow)
+    ax.text(3.85, max(ends) + 0.1, "self.\nrobot", ha="center", fontsize=SMALL, color=OKABE_ITO[1], family="monospace")
+    ax.set(xlim=(-0.1, 7.8), ylim=(lowest + gap - 0.1, 0.5))
     ax.axis("off")
     return figure
 
@@ -76,9 +71,9 @@ def _is_ours(cls):
 
 
 def _methods(cls):
-    """The names of the methods in the body of a class, in lines of three."""
+    """The names of the methods in the body of a class, in lines of two."""
     names = [name for name, value in vars(cls).items() if callable(value) and not name.startswith("_")]
-    return "\n".join(", ".join(names[k : k + 3]) for k in range(0, len(names), 3))
+    return "\n".join(", ".join(names[k : k + 2]) for k in range(0, len(names), 2))
 
 
 def plot_terms(recording, seconds=0.5):
@@ -141,7 +136,9 @@ def plot_seeds(groups):
             ax.plot(table["timesteps"] / 1e6, table["mean_return"], color=color, linewidth=1, alpha=0.6)
         shortest = min(tables, key=len)["timesteps"]
         mean = np.mean([table["mean_return"][: len(shortest)] for table in tables], axis=0)
-        ax.plot(shortest / 1e6, mean, color=color, linewidth=3, label=f"{label} ({len(paths)} seeds)")
+        ax.plot(
+            shortest / 1e6, mean, color=color, linewidth=3, label=f"{label} ({len(paths)} seed{'s' if len(paths) > 1 else ''})"
+        )
     ax.set(xlabel="environment steps (millions)", ylabel="return of an episode")
     style.legend(ax, loc="lower right")
     return figure
