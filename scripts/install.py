@@ -2,6 +2,7 @@
 
     .venv/bin/python scripts/install.py            what the notebooks and modules need
     .venv/bin/python scripts/install.py test       and the extra of that name
+    python scripts/install.py --colab              on Google Colab, beside what it brings: the notebooks' first cell does this
 
 Only the standard library and pip are used, for nothing else is there yet. `make` calls it.
 """
@@ -22,13 +23,18 @@ ROOT = Path(__file__).resolve().parent.parent
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
-def read_pins(*extras):
-    """The pinned requirements of pyproject.toml, as written there, with those of the named extras; each once."""
+def read_project():
+    """The table [project] of pyproject.toml."""
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10; the pip that comes with it has the same parser
         from pip._vendor import tomli as tomllib
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def read_pins(*extras):
+    """The pinned requirements of pyproject.toml, as written there, with those of the named extras; each once."""
+    project = read_project()
     known = project["optional-dependencies"]
     for extra in extras:
         if extra not in known:
@@ -62,13 +68,18 @@ def has_nvidia_card():
     return bool(shutil.which("nvidia-smi")) or os.path.exists("/proc/driver/nvidia")
 
 
-def installed(requirement):
-    """Whether exactly this version is there. A local suffix, as in 2.13.0+cpu, does not count."""
-    name, version = requirement.split("==")
+def version(name):
+    """The version of a package that is there, without a local suffix as in 2.13.0+cpu, or None."""
     try:
-        return importlib.metadata.version(name).split("+")[0] == version
+        return importlib.metadata.version(name).split("+")[0]
     except importlib.metadata.PackageNotFoundError:
-        return False
+        return None
+
+
+def installed(requirement):
+    """Whether exactly this version is there."""
+    name, wanted = requirement.split("==")
+    return version(name) == wanted
 
 
 def pip_install(*arguments):
@@ -79,7 +90,33 @@ def pip_install(*arguments):
         sys.exit(f"pip ended with code {code} before everything was installed: see its message above, then run make again.")
 
 
+def colab():
+    """Installs what Google Colab lacks, for whichever Python it has.
+
+    Its own packages stay, in its own versions, because the kernel that asks for this already runs on them. Gymnasium alone is
+    changed to our version: the shapes of what it returns depend on it. JupyterLab is not needed there.
+    """
+
+    def lacks(pin):
+        name = pin.split("==")[0]
+        return name != "jupyterlab" and not installed(pin) and (version(name) is None or name == "gymnasium")
+
+    missing = [pin for pin in read_pins() if lacks(pin)]
+    if missing:
+        print(f"Installing {', '.join(missing)} beside what is here.", flush=True)
+    for pin in [pin for pin in missing if pin.startswith("pybullet==") and sys.version_info[:2] > (3, 11)]:
+        print(
+            f"There is no ready-made pybullet for Python {platform.python_version()}, so pip compiles it, for many minutes.",
+            flush=True,
+        )
+        pip_install("--no-build-isolation", pin)  # in an isolated build it would not find NumPy, and pictures would be slow
+    if missing:
+        pip_install(*missing)
+
+
 def main(extras):
+    if extras == ["--colab"]:
+        return colab()
     if not (3, 10) <= sys.version_info[:2] <= (3, 11):
         sys.exit(f".venv has Python {platform.python_version()}, but 3.10 or 3.11 is needed: delete .venv and run make again.")
     requirements = read_pins(*extras)
