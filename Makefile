@@ -12,7 +12,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root)
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-ant: $(READY)  ## Watch the trained ant: one episode, its return, and an animation
+ant: $(READY)  ## Watch the trained ant walk a random path, and get an animation of it
 	@$(PY) viewer.py ant $(ARGS)
 
 steer: $(READY)  ## Steer a living ant in your browser; click the ground and it walks there

@@ -5,14 +5,16 @@
     print(walks)
     plot_directions({"any point": walks})
 
-or, in a terminal: `python score.py random_circle_final --count 360`.
+or, in a terminal: `python score.py random_circle_final --count 360`; several names are put side by side.
 """
 
 import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from override_ant_random_points import RADIUS
 from style import INK, LARGE, LINE, OKABE_ITO
 from utils import SCORE_SEED
 from vector import make_env
-from viewer import REACHED, load_policy, record
+from viewer import REACHED, beside, load_policy, record
 
 
 @dataclass(repr=False, eq=False)
@@ -249,30 +251,45 @@ def plot_steps(walks):
 
 
 def score(
-    model: str,
+    models: tuple[str, ...],
     env: str = "MyAntRandomPointsBulletEnv-v0",
     count: int = 36,
     max_steps: int = 1000,
     seed: int = SCORE_SEED,
     workers: int = 2,
+    out: str = "",
 ):
-    """Sends a saved policy in many directions and prints how it went.
+    """Sends saved policies in many directions and prints how it went.
 
     Args:
-        model: name of a run or a shipped model, its folder, or a path without "_actor"
+        models: of each the name of a run or a shipped model, its folder, or a path without "_actor"
         env: id of the environment
         count: how many directions, evenly spaced, 28.28 m away
         max_steps: where an episode ends at the latest
         seed: of the first episode
         workers: processes that share the work
+        out: file for the polar plot, .png, .pdf or .svg; by default none is drawn
     """
-    walks = walk_directions(load_policy(model, env), env, count, seed=seed, max_steps=max_steps, workers=workers)
-    print(walks)
-    print(table({model: walks}))
-    for k in np.flatnonzero(~walks.reached):
-        print(
-            f"{walks.degrees[k]:5.0f} degrees: not reached, nearest {walks.nearest[k]:.1f} m{', fell' if walks.fell[k] else ''}"
-        )
+    if not models:
+        raise ValueError("models is empty: give the name of at least one policy, such as base_ant_final.")
+    if out and Path(out).suffix not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"out is '{out}': expected a name that ends in .png, .pdf or .svg.")
+    policies = {model: load_policy(model, env) for model in models}
+    with beside(Path(out)) if out else nullcontext() as part:  # whether it can be written is known before anyone walks
+        walks = {
+            model: walk_directions(policy, env, count, seed=seed, max_steps=max_steps, workers=workers)
+            for model, policy in policies.items()
+        }
+        for model, each in walks.items():
+            print(f"{model}: {each}")
+            for k in np.flatnonzero(~each.reached):
+                end = ", fell" if each.fell[k] else ""
+                print(f"{each.degrees[k]:5.0f} degrees: not reached, nearest {each.nearest[k]:.1f} m{end}")
+        print(table(walks))
+        if out:
+            plot_steps(walks).savefig(part, dpi=150)
+    if out:
+        print(out)
 
 
 def command_line():
@@ -281,7 +298,7 @@ def command_line():
 
     try:
         tyro.cli(tyro.conf.configure(tyro.conf.PositionalRequiredArgs)(score))
-    except (ValueError, FileNotFoundError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"{error}")
 
 

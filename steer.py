@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import viser.uplot
 
+from override_ant import point
 from override_ant_random_points import MyAntBulletEnv
 from stage import Stage, serving
 from style import OKABE_ITO
@@ -71,11 +72,16 @@ class Life:
         return tuple(self.env.robot.body_real_xyz[:2])
 
     def send(self, x, y, then=False):
-        """Sends the ant to (x, y): at once, or after the targets that it already has."""
+        """Sends the ant to (x, y), in metres: at once, or after the targets that it already has.
+
+        Raises:
+            ValueError: x or y is not a finite number.
+        """
+        target = point((x, y))
         if not then:
             self.targets.clear()
         if len(self.targets) < MOST_TARGETS:
-            self.targets.append((float(x), float(y)))
+            self.targets.append(target)
         if len(self.targets) == 1:
             self.env.set_target(*self.targets[0])
 
@@ -121,8 +127,14 @@ COLORS = {
     "joints_at_limit": OKABE_ITO[4],
 }
 
-HELP = """**Click the ground** and the ant walks there. **Shift-click** adds a point to its path (on a phone, tick *add to the path* and tap).
-Drag to look around, scroll or pinch to come nearer."""
+HELP = """**Click or tap the ground** and the ant walks there; with *add to the path*, or Shift, after the points it already has.
+Drag to look around."""
+
+CAMERA, LOOK_AT = (-4.2, -2.6, 2.6), (0.0, 0.0, 0.2)
+"""Where the camera is and where it looks, in metres from the ant."""
+
+CAMERA_ON_A_PHONE, LOOK_AT_ON_A_PHONE = (-6.7, -4.2, 4.6), (0.0, 0.0, -2.4)
+"""A phone held upright is narrow, and the buttons fill its lower half: seen from farther away, the ant is in the upper one."""
 
 
 class Page:
@@ -138,21 +150,29 @@ class Page:
         self.paused, self.slow, self.shown = False, False, []
         self.stage = Stage(server.scene, life.env.robot.model_xml)
         server.scene.configure_default_lights(cast_shadow=True)
-        server.initial_camera.position, server.initial_camera.look_at = (-4.2, -2.6, 2.6), (0.0, 0.0, 0.2)
+        server.initial_camera.position, server.initial_camera.look_at = CAMERA, LOOK_AT
+        server.on_client_connect(self.welcome)
 
         gui = server.gui
         gui.configure_theme(show_logo=False, show_share_button=False)
-        gui.add_markdown(HELP)
+        gui.set_panel_label("Steer the ant")
+        gui.main_panel.dock_right()  # beside the ground and not upon it; a phone shows it below
         self.status = gui.add_markdown("")
+        gui.add_markdown(HELP)
         policy = gui.add_dropdown("policy", tuple(life.policies), initial_value=next(iter(life.policies)))
         self.add = gui.add_checkbox("add to the path", False)
         pause, slow = gui.add_checkbox("pause", False), gui.add_checkbox("slow motion", False)
         push, reset = gui.add_button("push", color="orange"), gui.add_button("back to the start")
         self.lines = list(COLORS)
         empty = tuple(np.zeros(2) for _ in range(len(self.lines) + 1))
-        series = [viser.uplot.Series(label="s")]
+        series = [viser.uplot.Series(label="time (s)")]
         series += [viser.uplot.Series(label=name, stroke=COLORS[name], width=2) for name in self.lines]
-        self.plot = gui.add_uplot(empty, tuple(series), title="speed (m/s) and reward", aspect=1.3)
+        plots = gui.add_panel()  # on a phone it is closed until it is tapped
+        with plots.add_tab("speed and reward"):
+            scales = {"x": viser.uplot.Scale(time=False), "y": viser.uplot.Scale(range=(-5, 5))}  # seconds, not dates
+            title = "speed (m/s) and terms of the reward"
+            self.plot = gui.add_uplot(empty, tuple(series), title=title, scales=scales, aspect=1.3)
+        plots.dock_below(gui.main_panel)
 
         # What people do becomes a wish; the thread that simulates fulfils it
         policy.on_update(lambda _: self.wish(lambda: setattr(life, "policy", life.policies[policy.value])))
@@ -162,6 +182,11 @@ class Page:
         reset.on_click(lambda _: self.wish(life.reset))
         server.scene.on_click()(lambda event: self.click(event, self.add.value))
         server.scene.on_click(modifier="shift")(lambda event: self.click(event, True))
+
+    def welcome(self, client):
+        """Turns the camera of a phone that has just come."""
+        if client.camera.image_height > client.camera.image_width:
+            client.camera.position, client.camera.look_at = CAMERA_ON_A_PHONE, LOOK_AT_ON_A_PHONE
 
     def wish(self, fulfil):
         """Puts a function without arguments into the queue."""
@@ -204,7 +229,8 @@ class Page:
         to_go = np.hypot(*np.subtract(life.where(), life.targets[0]))
         fallen = "**It has fallen.** " if life.fallen else ""
         self.status.content = (
-            f"{fallen}{to_go:.1f} m to go, {len(life.targets)} in the path, {life.reached} reached, {life.falls} falls"
+            f"{fallen}{to_go:.1f} m to go, points in the path: {len(life.targets)}  \n"
+            f"points reached: {life.reached}, falls: {life.falls}"
         )
 
     def run(self, seconds=np.inf, stop=None):
@@ -237,6 +263,8 @@ class Page:
 
 def free_port(host, port):
     """`port` if nobody listens there, else one that is free."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port is {port}: expected 0 to 65535, where 0 stands for any that is free.")
     for candidate in (port, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -261,7 +289,7 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
     free = free_port(host, port)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a policy for one ant is too small for two
-    with contextlib.ExitStack() as closing:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as closing:
         closing.callback(torch.set_num_threads, threads)
         life = Life(policies)
         closing.callback(life.close)
@@ -280,8 +308,7 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
             from IPython.display import IFrame, display
 
             display(IFrame(url, width="100%", height=height))
-        with contextlib.suppress(KeyboardInterrupt):
-            page.run(seconds)
+        page.run(seconds)
     print("The page is closed.")
 
 
@@ -296,7 +323,7 @@ def command_line():
         signal.signal(signal.SIGTERM, interrupt)
     try:
         tyro.cli(steer)
-    except (ValueError, FileNotFoundError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"{error}")
 
 

@@ -8,17 +8,23 @@ or, in a terminal: `python viewer.py ant`.  Nothing here ever needs a display.
 
 The ant is drawn by Bullet's software renderer, and only the rectangle of the picture that it fills.  The ground, which
 would take most of the time and look worst, is painted with NumPy, and the flag, the path and the words with Pillow.
+No GPU is used where there is one: Bullet could draw the ant through EGL, but that is half of a picture's time, and the
+other half would still be painted here.  Several worker processes paint at once instead.
 """
 
 import contextlib
+import errno
 import functools
 import itertools
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +34,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 import style
 from style import LINE, OKABE_ITO, SMALL
 from TD3 import TD3
-from utils import checkpoint
+from utils import SHIPPED, checkpoint
 from vector import dimensions, make_env, quiet
 
 with quiet():
@@ -135,13 +141,22 @@ class Recording:
     @property
     def points(self):
         """(N, 2) float32, the targets in their order: one, or those of the path that the ant was sent to."""
-        new = np.any(np.diff(self.targets, axis=0) != 0, axis=1)
-        return self.targets[np.concatenate([[True], new])]
+        return self.targets[np.append(0, self._changes + 1)]
+
+    @property
+    def arrivals(self):
+        """(points_reached,) int, after how many steps it came to each of `points`."""
+        return np.append(self._changes, self.length) if self.to_go[-1] <= REACHED else self._changes
 
     @property
     def points_reached(self):
         """How many of `points` it came to."""
-        return len(self.points) - 1 + bool(self.to_go[-1] <= REACHED)
+        return len(self.arrivals)
+
+    @property
+    def _changes(self):
+        """The steps after which the ant was sent to its next point."""
+        return np.flatnonzero(np.any(np.diff(self.targets, axis=0) != 0, axis=1))
 
 
 def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, stop_at_target=None, path=None):
@@ -349,9 +364,11 @@ class _Scene:
         self.ball = self.p.createMultiBody(baseVisualShapeIndex=shape)
 
         self.camera = smooth_path(recording)
+        self.points, self.arrivals = recording.points, recording.arrivals
 
         c, s = np.cos(yaw), np.sin(yaw)
         level = np.array([[s, -c, 0], [c, s, 0], [0, 0, 1]])  # rows: right, forward and up, as seen by the camera
+        self.compass = level[:2, :2]
         tilt = np.array([[1, 0, 0], [0, np.cos(self.pitch), -np.sin(self.pitch)], [0, np.sin(self.pitch), np.cos(self.pitch)]])
         self.axes = tilt @ level
         self.sun = SUN @ level
@@ -413,6 +430,8 @@ class _Scene:
         self._draw_ant(image, step)
         if seen and in_front:
             self._draw_flag(image, step, target)
+        if len(self.points) > 1:
+            self._draw_map(image, step)
         self._write(image, step)
         return image
 
@@ -505,6 +524,31 @@ class _Scene:
         opacity = Image.fromarray(mask.astype(np.uint8) * 255).reduce(k)
         image.paste(Image.fromarray(colors).reduce(k), (left, top), opacity)
 
+    def _draw_map(self, image, step):
+        """All of a path seen from above, in a corner: the points that were reached blue, the next one green, the others grey.
+
+        What is to the right in the picture is to the right on the map.
+        """
+        fine, side, pad = 3, round(0.42 * self.height), max(13, self.height // 18) // 2
+        around = np.concatenate([self.points, self.recording.path]) @ self.compass.T
+        low, high = around.min(axis=0), around.max(axis=0)
+        scale = 0.84 * side * fine / max(*(high - low), 1.0)
+
+        def pixels(places):
+            right, forward = ((np.atleast_2d(places) @ self.compass.T - (low + high) / 2) * scale).T
+            return [(side * fine / 2 + x, side * fine / 2 - y) for x, y in zip(right, forward, strict=True)]
+
+        plan = Image.new("RGB", (side * fine, side * fine), SKY)
+        draw = ImageDraw.Draw(plan)
+        draw.line(pixels(self.recording.path[np.unique(np.r_[0 : step + 1 : 10, step])]), fill=TRAIL, width=2 * fine)
+        next_point = np.searchsorted(self.arrivals, step)
+        for k, xy in enumerate(pixels(self.points)):
+            color = TRAIL if k < next_point else TARGET if k == next_point else DARK_TILE
+            draw.circle(xy, (0.035 if k == next_point else 0.022) * side * fine, fill=color)
+        draw.circle(pixels(self.recording.path[step])[0], 0.032 * side * fine, fill=HIND_LEG, outline="white", width=fine)
+        draw.rectangle((0, 0, side * fine - 1, side * fine - 1), outline=DARK_TILE, width=fine)
+        image.paste(plan.reduce(fine), (self.width - pad - side, pad))
+
     def _render(self, width, height, view, projection):
         """Bullet's picture of the ant alone: colours (height, width, 3) and where it is, (height, width) bool."""
         _, _, colors, _, body = self.p.getCameraImage(
@@ -523,17 +567,23 @@ class _Scene:
         return colors[..., :3].astype(np.uint8), body >= 0
 
     def _write(self, image, step):
-        """The title above, and below it time, speed and distance."""
+        """The title above, and below it time, speed, and the distance from the start or the point to which the ant is going."""
         run = self.recording
         before, after = max(step - 8, 0), min(step + 8, run.length)
         speed = np.linalg.norm(self.camera[after] - self.camera[before]) / max(after - before, 1) / run.dt
         distance = np.linalg.norm(run.path[step] - run.path[0])
-        words = [f"{step * run.dt:.1f} s", f"{speed:.1f} m/s", f"{distance:.1f} m"]
+        point = min(np.searchsorted(self.arrivals, step) + 1, len(self.points))
+        words = [
+            f"{step * run.dt:.1f} s",
+            f"{speed:.1f} m/s",
+            f"point {point}" if len(self.points) > 1 else f"{distance:.1f} m",
+        ]
         if step == run.length and (run.fell or run.to_go[-1] <= REACHED):
             words.append("fell" if run.fell else "reached")
         draw, size = ImageDraw.Draw(image), max(13, self.height // 18)
         font, pad = ImageFont.load_default(size), size // 2
-        bottom, ends = self.height - pad, pad + size * np.array([3.2, 7.3, 11.0, 15.0])[: len(words)]
+        columns = [3.8, 7.9, 12.3, 16.3] if len(self.points) > 1 else [3.2, 7.3, 11.0, 15.0]
+        bottom, ends = self.height - pad, pad + size * np.array(columns)[: len(words)]
         draw.rounded_rectangle((pad, bottom - 1.7 * size, ends[-1] + pad, bottom), pad, fill=SKY)
         for word, end in zip(words, ends, strict=True):  # in columns, so that the numbers do not dance
             draw.text((end, bottom - 0.85 * size), word, fill=INK, font=font, anchor="rm")
@@ -584,7 +634,7 @@ def animate(
 
     The tiles are one metre wide, the front legs yellow, the way behind the ant blue.  The target is a green flag in a circle
     of radius `REACHED`, or an arrow toward it where it is out of sight.  Below stand the time, the speed and the distance
-    from the start.
+    from the start.  On a path it is the number of the point to which the ant is going, and a map of all points is in a corner.
 
     Args:
         recordings: a `Recording` or a list of them.  One that ends before the others stays at its last state.
@@ -595,9 +645,10 @@ def animate(
         start: in the ant's time, in seconds.
         speed: 2.0 shows the ant twice as fast as it was.
         workers: processes that paint; 0 paints in this one.
-        titles: one string for each recording, written above it.  By default several are told apart by their targets.
+        titles: one string for each recording, written above it.  By default several are told apart by their targets, and a
+            `speed` that is not the ant's own is said.
         yaw: compass direction in which the camera looks, in degrees; 0 is +x, 90 is +y.  By default it looks past the left
-            side of one that runs to its target, and of +x where there are several.
+            side of one that runs to its target, and of +x where there are several; on a path it looks toward +y.
         verbose: say beforehand how long it takes, and in a terminal show a bar.
 
     Returns:
@@ -605,7 +656,8 @@ def animate(
 
     Raises:
         ValueError: an argument makes no sense, such as an unknown ending.
-        OSError: the file cannot be written.  This is tried before the painting begins.
+        OSError: the file cannot be written, which is tried before the painting begins, or the disk became full.  What was
+            there before is left as it was, and nothing half-written beside it.
     """
     recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
     path = Path(path)
@@ -613,11 +665,13 @@ def animate(
     if titles is None:
         goals = [np.round(run.targets[0].astype(float), 1) + 0.0 for run in recordings]  # + 0.0, or a zero may read -0
         titles = ["target ({:g}, {:g})".format(*goal) if len(recordings) > 1 else "" for goal in goals]
+        if speed != 1:
+            titles = [f"{title}{', ' if title else ''}{speed:.3g} times as fast" for title in titles]
     if len(titles) != len(recordings):
         raise ValueError(f"got {len(titles)} titles for {len(recordings)} recordings: give one for each.")
     if yaw is None:
         way = recordings[0].targets[0] - recordings[0].path[0] if len(recordings) == 1 else (1, 0)
-        yaw = np.degrees(np.arctan2(way[1], way[0])) + 40
+        yaw = np.degrees(np.arctan2(way[1], way[0])) + 40 if len(recordings[0].points) == 1 else 90
     size, few_colors = (width, height), path.suffix.lower() in (".gif", ".png")
     with beside(path) as part:
         if verbose:
@@ -672,7 +726,7 @@ def _check(recordings, path, width, height, fps, seconds, start, speed):
         raise ValueError(f"'{path}' ends in '{path.suffix}': expected one of {', '.join(endings)}.")
     if width < 64 or height < 64 or (path.suffix.lower() == ".mp4" and (width % 2 or height % 2)):
         raise ValueError(f"a picture of {width} x {height} pixels: expected at least 64 x 64, and even numbers for .mp4.")
-    if not 0 < fps <= 50 or not speed > 0 or not start >= 0 or (seconds is not None and not seconds > 0):
+    if not 0 < fps <= 50 or not 0 < speed < np.inf or not start >= 0 or (seconds is not None and not seconds > 0):
         given = f"fps={fps}, seconds={seconds}, start={start}, speed={speed}"
         raise ValueError(f"{given}: expected positive numbers, and not more than 50 fps.")
     there = max(run.seconds for run in recordings)
@@ -680,12 +734,23 @@ def _check(recordings, path, width, height, fps, seconds, start, speed):
         raise ValueError(f"start is {start} s, but the recording ends after {there:.1f} s.")
     shown = min(there - start, np.inf if seconds is None else seconds)
     times = start + np.arange(max(1, round(shown * fps / speed))) * speed / fps
-    return np.round(times / recordings[0].dt).astype(int).tolist()
+    steps = np.round(times / recordings[0].dt).astype(int).tolist()
+    if shown == there - start and len(steps) > 1:
+        steps[-1] = max(run.length for run in recordings)  # how it ended is seen, also in fast forward
+    return steps
+
+
+OUT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""What the system says where a file could be begun but not finished: no space, no quota, too large, read-only, broken."""
 
 
 @contextlib.contextmanager
 def beside(path):
-    """A path to write to, which takes the place of `path` if all went well and else leaves nothing behind."""
+    """A path to write to, which takes the place of `path` if all went well and else leaves nothing behind.
+
+    Raises:
+        OSError: `path` cannot be written, or not to its end.
+    """
     part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -693,10 +758,18 @@ def beside(path):
             raise IsADirectoryError(0, "it is a folder")
         part.touch()
     except OSError as error:
-        raise OSError(f"'{path}' cannot be written ({error.strerror}): give a file in a folder that is yours.") from error
+        why = "its folder is a file" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+        raise OSError(f"'{path}' cannot be written ({why}): give a file in a folder that is yours.") from error
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.errno not in OUT_OF_ROOM:
+            raise
+        raise OSError(
+            f"'{path}' could not be written to its end ({error.strerror}), so nothing of it was kept: "
+            "make room there, or give a file elsewhere."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -754,17 +827,7 @@ def _palette(pictures, colors=96):
 def _write(pictures, path, fps):
     """Writes an iterator over Pillow images as the kind of file that the path's ending says."""
     if path.suffix.lower() == ".mp4":
-        import imageio_ffmpeg
-
-        first = next(pictures := iter(pictures))
-        video = imageio_ffmpeg.write_frames(
-            str(path), first.size, fps=fps, quality=7, macro_block_size=2, output_params=["-movflags", "+faststart"]
-        )
-        video.send(None)
-        for picture in itertools.chain([first], pictures):
-            video.send(picture.tobytes())
-        video.close()
-        return
+        return _write_film(pictures, path, fps)
     pictures = list(pictures)
     # A GIF counts in hundredths of a second: round the moments and not the durations, or the film runs at another speed
     moments = np.round(100 / fps * np.arange(len(pictures) + 1)).astype(int)
@@ -772,6 +835,29 @@ def _write(pictures, path, fps):
     durations[-1] += 1000  # rests at the end, before it begins again
     extra = {"quality": 75, "method": 3} if path.suffix.lower() == ".webp" else {}
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **extra)
+
+
+def _write_film(pictures, path, fps):
+    """Writes H.264 with the ffmpeg that imageio-ffmpeg brings, whose own writer does not say when ffmpeg fails."""
+    import imageio_ffmpeg
+
+    first = next(pictures := iter(pictures))
+    size, rate = "{}x{}".format(*first.size), str(Fraction(fps).limit_denominator(1000))
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-"]
+    command += ["-c:v", "libx264", "-crf", "15", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
+    ffmpeg = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        with contextlib.suppress(BrokenPipeError):  # it has given up, and says below why
+            for picture in itertools.chain([first], pictures):
+                ffmpeg.stdin.write(picture.tobytes())
+    except BaseException:
+        ffmpeg.kill()
+        raise
+    finally:
+        said = ffmpeg.communicate()[1].decode(errors="replace").split("\n")
+    if ffmpeg.returncode:
+        raise OSError(errno.EIO, f"ffmpeg: {said[0]}")
 
 
 def show(path, alt=None):
@@ -868,29 +954,67 @@ def load_policy(name, env="AntBulletEnv-v0"):
     return policy
 
 
+def trained_in(name):
+    """The id of the environment in which a policy was trained; the stock ant's if that is not known, as for a checkpoint of others.
+
+    Args:
+        name: as for `load_policy`.
+    """
+    try:
+        return str(json.loads((checkpoint(name).parent / "args.json").read_text())["env"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "AntBulletEnv-v0"
+
+
+MODEL = "random_circle_final" if (SHIPPED / "models" / "random_circle_final").is_dir() else "base_ant_final"
+"""The model that `python viewer.py ant` shows."""
+
+FILM_SECONDS = 14.0
+"""How long the animation of a path is; the ant is shown as much faster as that takes."""
+
+
 def ant(
-    model: str = "base_ant_final",
-    env: str = "AntBulletEnv-v0",
+    model: str = MODEL,
+    env: str = "",
     seed: int = 0,
     target: tuple[float, float] | None = None,
+    points: int | None = None,
     seconds: float = 10.0,
-    out: str = "animations/my_ant_run.gif",
+    out: str = "",
 ):
-    """Runs a saved policy for one episode and animates the beginning.
+    """Runs a saved policy and animates it.
+
+    A policy that was trained for any point walks a path of random points, shown in fast forward from its beginning to its
+    end.  Any other runs one episode, of which the beginning is shown.  `animations/long_path.gif` is what
+    `python viewer.py ant --out animations/long_path.gif` writes.
 
     Args:
         model: name of a run or a shipped model, its folder, or a path without "_actor"
-        env: id of the environment
-        seed: the episode is reset with
-        target: where the ant is asked to go, in metres; by default where the environment says
-        seconds: of the episode to animate
-        out: file to write, .gif, .png, .webp or .mp4
+        env: id of the environment; by default the one in which the policy was trained
+        seed: of the random points; the episode is reset with it too
+        target: where the ant is asked to go for one episode, in metres; by default where the environment says
+        points: how many random points to walk, 5 to 28 m apart; 0 for one episode, as for a policy trained for one target
+        seconds: of one episode to animate
+        out: file to write, .gif, .png, .webp or .mp4; by default animations/my_ant_path.gif or animations/my_ant_run.gif
     """
-    run = record(load_policy(model, env), env, seed, target=target)
+    env = env or trained_in(model)
+    if points is None:
+        points = 20 if "RandomPoints" in env and target is None else 0
+    if points < 0 or (points and target is not None):
+        raise ValueError(f"points is {points} and target {target}: expected a number of random points, or a target.")
+    policy = load_policy(model, env)
+    path = random_path(points, seed=seed) if points else None
+    run = record(policy, env, seed, max_steps=1000 * max(points, 1), target=target, path=path)
+    if points:
+        end = f"it fell on the way to point {len(run.points)}" if run.fell else "it did not fall"
+        print(f"{run.points_reached} of {points} points in {run.length} steps ({run.seconds:.1f} s, {end})")
+        speed = max(1, round(run.seconds / FILM_SECONDS))
+        print(animate(run, out or "animations/my_ant_path.gif", fps=12, speed=speed))
+        return
     end = "it fell" if run.fell else "it did not fall"
     print(f"return {run.total_reward:,.0f} in {run.length} steps ({run.seconds:.1f} s, {end})")
     print(f"distance {run.distance:.1f} m, mean speed {run.speed:.2f} m/s")
-    print(animate(run, out, seconds=seconds))
+    print(animate(run, out or "animations/my_ant_run.gif", seconds=seconds))
 
 
 def command_line(argv=None):

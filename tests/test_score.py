@@ -6,9 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+import torch.nn as nn
+from PIL import Image
 
 import score
 from score import Directions, plot_directions, walk_directions
+from viewer import load_policy
 
 
 class Still:
@@ -103,10 +107,76 @@ def test_the_polar_plot_has_the_steps_and_a_cross_for_each_miss():
     np.testing.assert_allclose(missed.get_xdata(), [np.pi, 1.5 * np.pi])
 
 
-def test_command_line(root):
-    command = [sys.executable, "score.py", "base_ant_final", "--env", "AntBulletEnv-v0", "--count", "2", "--max-steps", "30"]
-    out = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert out[0].startswith("0 of 2 targets reached") and out[1] == "| | base_ant_final |"
-    assert [line.split(":")[0].strip() for line in out[-2:]] == ["0 degrees", "180 degrees"]
-    missing = subprocess.run([sys.executable, "score.py", "nobody"], cwd=root, capture_output=True, text=True)
-    assert missing.returncode == 1 and "There is no checkpoint 'nobody'" in missing.stderr and "Traceback" not in missing.stderr
+class OriginalsActor(nn.Module):
+    """The shape of the original TD3's actor, whose state dict is what it saves."""
+
+    def __init__(self, hidden=(256, 256)):
+        super().__init__()
+        self.l1, self.l2, self.l3 = nn.Linear(28, hidden[0]), nn.Linear(hidden[0], hidden[1]), nn.Linear(hidden[1], 8)
+
+    def forward(self, state):
+        return torch.tanh(self.l3(torch.relu(self.l2(torch.relu(self.l1(state))))))
+
+    @torch.no_grad()
+    def select_action(self, state):
+        return self(torch.as_tensor(state, dtype=torch.float32)).numpy()
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "the format before torch 1.6"])
+def test_a_checkpoint_saved_by_the_original_is_scored_and_drawn(tmp_path, zipped):
+    """The same walks as those of the network that saved it, run without our loader."""
+    torch.manual_seed(0)
+    theirs = OriginalsActor()
+    torch.save(theirs.state_dict(), tmp_path / "TD3_ant_0_actor", _use_new_zipfile_serialization=zipped)
+    ours = load_policy(tmp_path / "TD3_ant_0")
+    a, b = (walk_directions(policy, count=3, max_steps=40, workers=0) for policy in (ours, theirs))
+    for path_a, path_b in zip(a.paths, b.paths, strict=True):
+        np.testing.assert_allclose(path_a, path_b, atol=1e-3)
+    assert np.ptp([len(path) for path in a.paths]) or np.abs(a.paths[0][-1] - a.paths[0][0]).max() > 0.01, "it moves"
+    assert score.plot_steps({"a": a, "b": b}).axes and plot_directions(a).axes
+    assert score.table({"a": a, "b": b}).splitlines()[2].endswith("| 0 of 3 | 0 of 3 |")
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (OriginalsActor((400, 300)).state_dict(), "does not fit this agent"),
+    ({"policy.0.weight": torch.zeros(3, 3)}, "does not fit this agent"),
+    ([1, 2, 3], "does not fit this agent"),
+    (OriginalsActor, "is not a checkpoint of weights alone"),
+], ids=["other sizes", "other names", "no state dict", "a whole class"])  # fmt: skip
+def test_a_foreign_checkpoint_is_refused_in_one_sentence(tmp_path, content, sentence):
+    torch.save(content, tmp_path / "foreign_actor")
+    with pytest.raises(ValueError, match=sentence) as refused:
+        load_policy(tmp_path / "foreign")
+    assert "foreign_actor" in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def score_py(root):
+    """Runs `python score.py ...` with short episodes."""
+    short = ["--env", "AntBulletEnv-v0", "--count", "2", "--max-steps", "30"]
+    return lambda *words: subprocess.run(
+        [sys.executable, "score.py", *words, *short], cwd=root, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_command_line_puts_policies_side_by_side(score_py, tmp_path):
+    done = score_py("base_ant_final", "my_ant_final", "--out", str(tmp_path / "steps.png"))
+    out = done.stdout.splitlines()
+    assert done.returncode == 0 and done.stderr == ""
+    assert out[0].startswith("base_ant_final: 0 of 2 targets reached") and out[3].startswith("my_ant_final: 0 of 2")
+    assert [line.split(":")[0].strip() for line in out[1:3]] == ["0 degrees", "180 degrees"]
+    assert out[6] == "| | base_ant_final | my_ant_final |" and out[-1] == str(tmp_path / "steps.png")
+    with Image.open(out[-1]) as picture:
+        assert min(picture.size) > 500 and len(picture.getcolors(1_000_000)) > 10
+
+
+def test_command_line_says_in_one_sentence_what_is_wrong(score_py, tmp_path):
+    (tmp_path / "file").write_text("")
+    for words, sentence in (
+        (["nobody"], "There is no checkpoint 'nobody'"),
+        (["base_ant_final", "--out", "steps.txt"], "out is 'steps.txt': expected a name that ends in"),
+        (["base_ant_final", "--out", str(tmp_path / "file" / "steps.png")], "cannot be written (its folder is a file)"),
+    ):
+        done = score_py(*words)
+        assert done.returncode == 1 and sentence in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -1,5 +1,8 @@
 """The 3-D replay: the ant's bodies against the physics engine, the file in a real browser without a network."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pybullet
 import pytest
@@ -72,6 +75,14 @@ def test_a_replay_is_one_file_and_never_half_a_file(recording, tmp_path):
     with pytest.raises(OSError, match="cannot be written"):
         replay(recording, tmp_path / "file" / "a.html")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "new"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_said_in_one_sentence(recording, tmp_path):
+    (tmp_path / f".a.{os.getpid()}.html").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"a.html' could not be written to its end \(No space left on device\), so nothing"):
+        replay(recording, tmp_path / "a.html", max_seconds=0.2)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

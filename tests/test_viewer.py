@@ -1,12 +1,15 @@
 """Recordings against episodes run by hand, pictures against what must be seen in them, files read back by other means."""
 
 import dataclasses
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from PIL import Image
 from pybullet_envs_gymnasium.gym_locomotion_envs import AntBulletEnv
 
@@ -128,10 +131,11 @@ def test_a_path_is_walked_point_by_point():
     points = [(6.0, 0.0), (13.0, 0.5), (21.0, 0.0)]
     recording = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=points)
     assert recording.points.tolist() == [list(point) for point in points] and recording.points_reached == 3
+    assert recording.arrivals[-1] == recording.length and (np.diff(recording.arrivals) > 50).all()
     assert not recording.truncated and recording.to_go[-1] <= REACHED and recording.length < 600
     changes = np.flatnonzero(np.any(np.diff(recording.targets, axis=0) != 0, axis=1))
     for k, change in enumerate(changes):
-        assert np.hypot(*(recording.path[change] - points[k])) <= REACHED
+        assert recording.arrivals[k] == change and np.hypot(*(recording.path[change] - points[k])) <= REACHED
     assert np.abs(recording.reward_terms["progress"]).max() < 10
     cut = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=points, max_steps=changes[0] + 5)
     assert cut.points_reached == 1 and len(cut.points) == 2
@@ -292,6 +296,7 @@ def test_start_and_speed_choose_the_moments(run, tmp_path):
     assert whole[0] == 0 and len(whole) == round(80 * 0.0165 * 20) and max(whole) <= 80
     fast = viewer._check([run], tmp_path / "a.gif", 100, 100, 20, 1.0, 0.3, 2.0)
     assert len(fast) == 10 and fast[0] == round(0.3 / 0.0165) and fast[-1] == round((0.3 + 9 * 0.1) / 0.0165)
+    assert viewer._check([run], tmp_path / "a.gif", 100, 100, 10, None, 0, 3)[-1] == 80  # the end is seen however fast it goes
 
 
 def test_several_stand_side_by_side_and_the_shorter_waits(run, tmp_path, capfd):
@@ -303,6 +308,21 @@ def test_several_stand_side_by_side_and_the_shorter_waits(run, tmp_path, capfd):
     assert np.abs(pictures[6][:, 124:] - pictures[14][:, 124:]).max() == 0
     out, err = capfd.readouterr()
     assert out.startswith("Painting 15 pictures, about ") and out.count("\n") == 1 and err == ""
+
+
+def test_a_path_has_a_map_and_says_how_fast_it_is_shown(tmp_path):
+    """In the corner, as seen by the camera: the points reached blue, the next green and on the side to which it lies."""
+    walk = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=[(5, 0), (10, 0), (20, -4)])
+    scene = viewer._Scene(walk, 480, 320, np.radians(90))
+    before, after = (np.asarray(scene.picture(step))[10:140, -140:-10] for step in (20, walk.arrivals[1] + 5))
+    for plan, reached, green_right in ((before, 0, False), (after, 2, True)):
+        columns = np.nonzero(np.abs(plan.astype(int) - viewer.TARGET).max(axis=2) < 40)[1]
+        assert len(columns) > 15 and (columns.mean() > 65) == green_right
+        assert (near_color(plan, viewer.TRAIL, 40) >= 20 * reached) and near_color(plan, viewer.HIND_LEG, 40) > 15
+    path = animate(walk, tmp_path / "a.png", 240, 160, fps=12, speed=5, workers=0, verbose=False)
+    plain = animate(walk, tmp_path / "b.png", 240, 160, fps=12, speed=5, titles=[""], workers=0, verbose=False)
+    titled, untitled = (frames(p)[0][3][:25, :120] for p in (path, plain))
+    assert near_color(titled, viewer.INK, 90) > 80 + near_color(untitled, viewer.INK, 90)
 
 
 def test_worker_processes_paint_the_same_as_this_one(run, tmp_path):
@@ -323,11 +343,41 @@ def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(run, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["ant.gif"] and (tmp_path / "ant.gif").read_bytes() == b"old"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("ending", ["gif", "png", "webp", "mp4"])
+def test_a_full_disk_is_said_in_one_sentence(run, tmp_path, ending):
+    """What is written beside goes to a device that answers "no space left", to whoever writes: Python, Pillow or ffmpeg."""
+    path = tmp_path / f"ant.{ending}"
+    path.write_bytes(b"old")
+    (tmp_path / f".ant.{os.getpid()}.{ending}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=rf"^'{path}' could not be written to its end \(.*No space left.*\), so nothing") as said:
+        animate(run, path, 96, 64, seconds=0.6, workers=0, verbose=False)
+    assert "\n" not in str(said.value) and path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name] and Path("/dev/full").exists()
+
+
+def test_a_file_that_may_not_grow_leaves_nothing(run, tmp_path):
+    """The system cuts off whoever writes more than 4 kB, as a quota does; ffmpeg is killed by it."""
+    script = "\n".join([
+        "import resource, sys; from viewer import *",
+        "run = record(load_policy('base_ant_final'), max_steps=60)",
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))",
+        "for ending in ('gif', 'png', 'webp', 'mp4'):",
+        "    try: animate(run, f'{sys.argv[1]}/ant.{ending}', 120, 80, workers=0, verbose=False)",
+        "    except OSError as error: print(error)",
+    ])  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stderr == "" and list(tmp_path.iterdir()) == []
+    assert [line.split(" could")[0] for line in done.stdout.splitlines()] == [
+        f"'{tmp_path}/ant.{ending}'" for ending in ("gif", "png", "webp", "mp4")
+    ]
+
+
 def test_a_path_that_cannot_be_written_is_said_before_anything_is_painted(run, tmp_path, monkeypatch):
     monkeypatch.setattr(viewer, "_painters", lambda *_: pytest.fail("it began to paint"))
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.gif").mkdir()
-    for path in (tmp_path / "file" / "ant.gif", tmp_path / "folder.gif"):
+    for path in (tmp_path / "file" / "ant.gif", tmp_path / "folder.gif", Path("/dev/null/ant.gif")):
         with pytest.raises(OSError, match=rf"^'{path}' cannot be written \(.+\): give "):
             animate(run, path, workers=0, verbose=False)
 
@@ -343,6 +393,7 @@ def test_a_path_that_cannot_be_written_is_said_before_anything_is_painted(run, t
         ({"fps": 0}, "positive numbers"),
         ({"fps": 60}, "not more than 50"),
         ({"speed": 0}, "positive numbers"),
+        ({"speed": np.inf}, "positive numbers"),
         ({"seconds": -1}, "positive numbers"),
         ({"start": 99}, "ends after 1.3 s"),
         ({"titles": ["a", "b"]}, "2 titles for 1"),
@@ -426,7 +477,7 @@ def viewer_py(root, tmp_path):
 
 
 def test_the_command_line_runs_the_ant_and_says_how_it_went(viewer_py, tmp_path):
-    done = viewer_py("ant", "--seed", "4", "--seconds", "0.1")
+    done = viewer_py("ant", "--model", "base_ant_final", "--seed", "4", "--seconds", "0.1")
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["return", "distance", "Painting", "animations/my_ant_run.gif"]
@@ -436,7 +487,30 @@ def test_the_command_line_runs_the_ant_and_says_how_it_went(viewer_py, tmp_path)
     assert len(frames(tmp_path / lines[-1])[0]) == 2
 
 
+def test_the_command_line_walks_a_path_in_fast_forward(root, tmp_path):
+    """The sprinter falls or gets lost on most paths, so it is the numbers that are compared."""
+    words = ["--model", "my_ant_final", "--env", "MyAntRandomPointsBulletEnv-v0", "--points", "2", "--seed", "3"]
+    command = [sys.executable, str(root / "viewer.py"), "ant", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    walk = record(load_policy("my_ant_final"), "MyAntRandomPointsBulletEnv-v0", 3, 2000, path=random_path(2, seed=3))
+    assert done.returncode == 0 and done.stderr == ""
+    first, _, last = done.stdout.splitlines()
+    assert first.startswith(f"{walk.points_reached} of 2 points in {walk.length} steps ({walk.seconds:.1f} s, it ")
+    assert last == "animations/my_ant_path.gif"
+    pictures, durations = frames(tmp_path / last)
+    speed = max(1, round(walk.seconds / viewer.FILM_SECONDS))
+    assert sum(durations) / 1000 == pytest.approx(walk.seconds / speed + 1, abs=0.2) and sum(durations) < 23_000
+
+
+def test_a_policy_knows_where_it_was_trained(tmp_path):
+    assert viewer.trained_in("my_ant_final") == "MyAntBulletEnv-v0"
+    TD3(28, 8, 1.0, hidden=16).save(tmp_path / "foreign")  # without the args.json of a run
+    assert viewer.trained_in(tmp_path / "foreign") == "AntBulletEnv-v0"
+
+
 def test_the_command_line_says_in_one_sentence_what_is_wrong(viewer_py):
+    done = viewer_py("ant", "--points", "3", "--target", "1", "2")
+    assert done.returncode == 1 and done.stderr.startswith("points is 3 and target (1.0, 2.0): expected")
     done = viewer_py("ant", "--model", "nobody")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("There is no checkpoint 'nobody'") and done.stderr.count("\n") == 1
