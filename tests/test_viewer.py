@@ -143,6 +143,18 @@ def test_a_path_is_walked_point_by_point():
     assert numbers == ["1", "2", "3"]
 
 
+def test_whoever_records_says_where_to_go_also_in_an_environment_that_moves_its_target():
+    """The recording's end and its points are its own; left alone, the environment sends the ant onward."""
+    env = make_env("MyAntOnwardBulletEnv-v0", target=(1.3, 0), max_episode_steps=400)
+    walked = [record(Walk(), env, path=[(1.2, 0), (1.4, 0)]), record(Walk(), env, target=(1.3, 0), stop_at_target=1.0)]
+    assert all(run.reached and run.length < 400 for run in walked)
+    assert np.unique(walked[0].targets, axis=0).tolist() == pytest.approx(np.array([(1.2, 0), (1.4, 0)]))
+    assert np.unique(walked[1].targets, axis=0).tolist() == pytest.approx(np.array([(1.3, 0)]))
+    assert env.unwrapped.onward
+    assert len(np.unique(record(Walk(), env).targets, axis=0)) > 1
+    env.close()
+
+
 def test_random_paths_keep_their_distances():
     points = random_path(200, 5, 28, seed=1)
     steps = np.linalg.norm(np.diff(points, axis=0, prepend=[[0, 0]]), axis=1)
