@@ -16,8 +16,9 @@ import numpy as np
 import trimesh
 import viser
 
+from painter import FRONT_LEG, FRONT_LEGS, HIND_LEG, TARGET, TORSO, TRAIL, smooth_path
 from vector import quiet
-from viewer import FRONT_LEG, FRONT_LEGS, HIND_LEG, TARGET, TORSO, TRAIL, beside, smooth_path
+from viewer import beside
 
 with quiet():
     import pybullet

@@ -13,6 +13,7 @@ from conftest import ROOT
 from PIL import Image
 from pybullet_envs_gymnasium.gym_locomotion_envs import AntBulletEnv
 
+import painter
 import viewer
 from TD3 import TD3
 from vector import make_env
@@ -221,7 +222,7 @@ def test_what_cannot_be_recorded_is_said(make, arguments, sentence):
 
 
 def test_the_ant_that_is_drawn_stands_as_the_recorded_one_did(run):
-    scene = viewer._Scene(run, 96, 64, 0.0)
+    scene = painter.Scene(run, 96, 64, 0.0)
     for step in (0, 37, 80):
         scene.pose(step)
         links = scene.p.getLinkStates(scene.body, range(20), computeForwardKinematics=True)
@@ -232,20 +233,20 @@ def test_the_ant_that_is_drawn_stands_as_the_recorded_one_did(run):
 
 @pytest.mark.parametrize("yaw", [0, 140, 250])
 def test_ant_and_flag_are_seen_where_the_camera_should_see_them(run, yaw):
-    scene = viewer._Scene(run, 480, 320, np.radians(yaw))
+    scene = painter.Scene(run, 480, 320, np.radians(yaw))
     picture = np.asarray(scene.picture(60))
     (ant, target), depth = scene.project([run.torso[60], [2, 1, 0]], 60)
-    assert near_color(picture[int(ant[1]) - 2 : int(ant[1]) + 2, int(ant[0]) - 2 : int(ant[0]) + 2], viewer.TORSO, 60) == 16
+    assert near_color(picture[int(ant[1]) - 2 : int(ant[1]) + 2, int(ant[0]) - 2 : int(ant[0]) + 2], painter.TORSO, 60) == 16
     assert abs(ant[0] - 240) < 60 and abs(ant[1] - 160) < 60  # the camera keeps it in the middle
     if 5 < target[0] < 475 and 5 < target[1] < 270:
         column, row = target.astype(int)
-        assert near_color(picture[row - 2 : row + 2, column - 3 : column + 3], viewer.TARGET) >= 12
-    assert near_color(picture, viewer.TARGET) > 60  # the flag, or the arrow toward it
-    assert near_color(picture, viewer.TRAIL) > 20
+        assert near_color(picture[row - 2 : row + 2, column - 3 : column + 3], painter.TARGET) >= 12
+    assert near_color(picture, painter.TARGET) > 60  # the flag, or the arrow toward it
+    assert near_color(picture, painter.TRAIL) > 20
 
 
 def test_tiles_are_a_metre_wide_and_the_ground_stays_put_under_a_moving_camera(run):
-    scene = viewer._Scene(run, 240, 160, 0.3)
+    scene = painter.Scene(run, 240, 160, 0.3)
     for step in (0, 80):
         ground = scene._paint_ground(step)
         middles = np.array([[x + 0.5, y + 0.5, 0] for x in range(-3, 4) for y in range(-3, 4)])
@@ -254,7 +255,7 @@ def test_tiles_are_a_metre_wide_and_the_ground_stays_put_under_a_moving_camera(r
         for (x, y), (column, row), d in zip(middles[:, :2], pixels, depth, strict=True):
             if 0 <= column < 240 and 0 <= row < 160 and d < 5:
                 seen += 1
-                light = ground[int(row), int(column)].mean() > np.mean([viewer.LIGHT_TILE, viewer.DARK_TILE]) + 3
+                light = ground[int(row), int(column)].mean() > np.mean([painter.LIGHT_TILE, painter.DARK_TILE]) + 3
                 assert light == ((np.floor(x) + np.floor(y)) % 2 == 0)
         assert seen >= 4
 
@@ -263,7 +264,7 @@ def test_the_ant_casts_a_shadow(run):
     shift = np.array([20, -7, 0], np.float32)  # far from the origin, where a shadow in the wrong place shows
     poses = np.concatenate([run.poses[..., :3] + shift, run.poses[..., 3:]], axis=-1)
     run = dataclasses.replace(run, poses=poses, torso=run.torso + shift)
-    scene = viewer._Scene(run, 240, 160, 0.0)
+    scene = painter.Scene(run, 240, 160, 0.0)
     without = Image.fromarray(scene._paint_ground(40))
     scene.pose(40)
     with_shadow = without.copy()
@@ -287,7 +288,7 @@ def test_animated_images_read_back(run, tmp_path, ending):
     assert all(picture.shape == (80, 120, 3) for picture in pictures)
     assert sum(durations) == pytest.approx(1000 + 1000, abs=12)  # one second, and the last picture rests for another
     assert all(np.abs(a - b).max() > 60 for a, b in zip(pictures, pictures[1:], strict=False))
-    assert near_color(pictures[7], viewer.TORSO, 60) > 40
+    assert near_color(pictures[7], painter.TORSO, 60) > 40
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -299,7 +300,7 @@ def test_films_read_back(run, tmp_path):
     about = next(film)
     pictures = [np.frombuffer(picture, np.uint8).reshape(80, 120, 3) for picture in film]
     assert about["size"] == (120, 80) and about["fps"] == pytest.approx(15) and len(pictures) == 15
-    assert near_color(pictures[7], viewer.TORSO, 60) > 40
+    assert near_color(pictures[7], painter.TORSO, 60) > 40
     assert [p.name for p in tmp_path.iterdir()] == ["ant.mp4"]
 
 
@@ -325,16 +326,16 @@ def test_several_stand_side_by_side_and_the_shorter_waits(run, tmp_path, capfd):
 def test_a_path_has_a_map_and_says_how_fast_it_is_shown(tmp_path):
     """In the corner, as seen by the camera: the points reached blue, the next green and on the side to which it lies."""
     walk = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=[(5, 0), (10, 0), (20, -4)])
-    scene = viewer._Scene(walk, 480, 320, np.radians(90))
+    scene = painter.Scene(walk, 480, 320, np.radians(90))
     before, after = (np.asarray(scene.picture(step))[10:140, -140:-10] for step in (20, walk.arrivals[1] + 5))
     for plan, reached, green_right in ((before, 0, False), (after, 2, True)):
-        columns = np.nonzero(np.abs(plan.astype(int) - viewer.TARGET).max(axis=2) < 40)[1]
+        columns = np.nonzero(np.abs(plan.astype(int) - painter.TARGET).max(axis=2) < 40)[1]
         assert len(columns) > 15 and (columns.mean() > 65) == green_right
-        assert (near_color(plan, viewer.TRAIL, 40) >= 20 * reached) and near_color(plan, viewer.HIND_LEG, 40) > 15
+        assert (near_color(plan, painter.TRAIL, 40) >= 20 * reached) and near_color(plan, painter.HIND_LEG, 40) > 15
     path = animate(walk, tmp_path / "a.png", 240, 160, fps=12, speed=5, workers=0, verbose=False)
     plain = animate(walk, tmp_path / "b.png", 240, 160, fps=12, speed=5, titles=[""], workers=0, verbose=False)
     titled, untitled = (frames(p)[0][3][:25, :120] for p in (path, plain))
-    assert near_color(titled, viewer.INK, 90) > 80 + near_color(untitled, viewer.INK, 90)
+    assert near_color(titled, painter.INK, 90) > 80 + near_color(untitled, painter.INK, 90)
 
 
 def test_worker_processes_paint_the_same_as_this_one(run, tmp_path):
@@ -349,7 +350,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(run, tmp_p
         raise OSError(28, "No space left on device")
 
     (tmp_path / "ant.gif").write_bytes(b"old")
-    monkeypatch.setattr(viewer, "_write", write_half)
+    monkeypatch.setattr(viewer, "write_pictures", write_half)
     with pytest.raises(OSError, match="No space left"):
         animate(run, tmp_path / "ant.gif", 96, 64, seconds=0.2, workers=0, verbose=False)
     assert [p.name for p in tmp_path.iterdir()] == ["ant.gif"] and (tmp_path / "ant.gif").read_bytes() == b"old"
@@ -386,7 +387,7 @@ def test_a_file_that_may_not_grow_leaves_nothing(run, tmp_path):
 
 
 def test_a_path_that_cannot_be_written_is_said_before_anything_is_painted(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(viewer, "_painters", lambda *_: pytest.fail("it began to paint"))
+    monkeypatch.setattr(viewer, "painters", lambda *_: pytest.fail("it began to paint"))
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.gif").mkdir()
     for path in (tmp_path / "file" / "ant.gif", tmp_path / "folder.gif", Path("/dev/null/ant.gif")):
