@@ -198,7 +198,7 @@ def plot_angle_term(before=115.0, after=80.0):
     bottom.plot(angles, np.cos(np.radians(angles)), color=GREY, linewidth=LINE)
     for angle, color in ((before, OKABE_ITO[1]), (after, OKABE_ITO[0])):
         bottom.plot(angle, np.cos(np.radians(angle)), "o", color=color, markersize=11)
-    x, low, high = 1.35 * before, *np.cos(np.radians([before, after]))
+    x, (low, high) = 1.35 * before, np.cos(np.radians([before, after]))
     bottom.annotate("", (before, high), (before, low), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
     bottom.plot([after, before], [high, high], color=INK, linewidth=1, linestyle=":")
     bottom.text(x - 32, high + 0.1, "what the step\nis paid for", fontsize=SMALL, color=INK, va="bottom", ha="center")
