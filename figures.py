@@ -1,12 +1,20 @@
 """Pictures that explain: what inherits from what, what the reward is made of, what TD3's three ideas do, who gets where how fast."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 import style
 from style import GREY, INK, LARGE, LINE, MEDIUM, OKABE_ITO, SMALL
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def plot_classes(environment, robot):
+    from viewer import Recording
+
+
+def plot_classes(environment: type, robot: type) -> "Figure":
     """Two columns of boxes, base classes above: the environment's and the robot's, with what each of ours defines itself.
 
     Everything is read from the classes: their bases (the first one that is not a mixin without bases of its own), their
@@ -76,7 +84,7 @@ def _methods(cls):
     return "\n".join(", ".join(names[k : k + 2]) for k in range(0, len(names), 2))
 
 
-def plot_terms(recording, seconds=0.5):
+def plot_terms(recording: "Recording", seconds: float = 0.5) -> "Figure":
     """The terms of the reward over an episode, and what each sums to.
 
     Args:
@@ -115,7 +123,7 @@ def plot_terms(recording, seconds=0.5):
     return figure
 
 
-def plot_seeds(groups):
+def plot_seeds(groups: dict[str, list[str]]) -> "Figure":
     """Learning curves of several seeds each: every seed a thin line, their mean a thick one.
 
     Args:
@@ -144,7 +152,7 @@ def plot_seeds(groups):
     return figure
 
 
-def plot_targets(targets):
+def plot_targets(targets: ArrayLike) -> "Figure":
     """Where targets were drawn, seen from above, with the ant at the start looking to the right.
 
     Args:
@@ -163,7 +171,7 @@ def plot_targets(targets):
     return figure
 
 
-def plot_angle_term(before=115.0, after=80.0):
+def plot_angle_term(before: float = 115.0, after: float = 80.0) -> "Figure":
     """What `angle_progress` measures: the angle from where the ant looks to its target, and the cosine of it.
 
     Args:
@@ -198,7 +206,8 @@ def plot_angle_term(before=115.0, after=80.0):
     bottom.plot(angles, np.cos(np.radians(angles)), color=GREY, linewidth=LINE)
     for angle, color in ((before, OKABE_ITO[1]), (after, OKABE_ITO[0])):
         bottom.plot(angle, np.cos(np.radians(angle)), "o", color=color, markersize=11)
-    x, low, high = 1.35 * before, *np.cos(np.radians([before, after]))
+    x = 1.35 * before
+    low, high = np.cos(np.radians([before, after]))
     bottom.annotate("", (before, high), (before, low), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
     bottom.plot([after, before], [high, high], color=INK, linewidth=1, linestyle=":")
     bottom.text(x - 32, high + 0.1, "what the step\nis paid for", fontsize=SMALL, color=INK, va="bottom", ha="center")
@@ -206,7 +215,7 @@ def plot_angle_term(before=115.0, after=80.0):
     return figure
 
 
-def plot_estimates(estimates, truth=0.0):
+def plot_estimates(estimates: dict[str, np.ndarray], truth: float = 0.0) -> "Figure":
     """How estimates of one and the same value are spread, a panel for each kind, with their means beside the truth.
 
     Args:
@@ -231,7 +240,7 @@ def plot_estimates(estimates, truth=0.0):
     return figure
 
 
-def plot_smoothing(action, critic, smoothed):
+def plot_smoothing(action: np.ndarray, critic: np.ndarray, smoothed: np.ndarray) -> "Figure":
     """A critic over one action, the same averaged over noise, and the action that either likes best.
 
     Args:
@@ -255,7 +264,7 @@ def plot_smoothing(action, critic, smoothed):
     return figure
 
 
-def plot_following(critic, targets):
+def plot_following(critic: np.ndarray, targets: dict[str, np.ndarray]) -> "Figure":
     """What a critic says, update by update, and the slower copies that follow it.
 
     Args:
@@ -277,7 +286,7 @@ def plot_following(critic, targets):
     return figure
 
 
-def plot_to_go(recordings):
+def plot_to_go(recordings: "dict[str, Recording]") -> "Figure":
     """How far ants still have to go, over time: from above to below, until a target is reached.
 
     Args:

@@ -10,8 +10,9 @@ What inherits from what:
 To change something, subclass the class where it lives and override that method alone; `override_ant_random_points.py` does so.
 """
 
+from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -37,11 +38,13 @@ class MyWalkerBase(BatchedWalker, WalkerBase):
         target: (x, y) in metres.
     """
 
-    def __init__(self, fn, robot_name, action_dim, obs_dim, power, target=TARGET):
+    def __init__(
+        self, fn: str, robot_name: str, action_dim: int, obs_dim: int, power: float, target: Iterable[float] = TARGET
+    ) -> None:
         WalkerBase.__init__(self, fn, robot_name, action_dim, obs_dim, power)
         self.set_target(*point(target))
 
-    def set_target(self, x, y):
+    def set_target(self, x: float, y: float) -> None:
         """Asks the robot to go to (x, y), in metres, from now on."""
         self.walk_target_x, self.walk_target_y = point((x, y))
 
@@ -51,10 +54,10 @@ class MyAnt(MyWalkerBase):
 
     foot_list: ClassVar = ["front_left_foot", "front_right_foot", "left_back_foot", "right_back_foot"]
 
-    def __init__(self, target=TARGET):
+    def __init__(self, target: Iterable[float] = TARGET) -> None:
         MyWalkerBase.__init__(self, "ant.xml", "torso", action_dim=8, obs_dim=28, power=2.5, target=target)
 
-    def alive_bonus(self, z, pitch):
+    def alive_bonus(self, z: float, pitch: float) -> float:
         """Reward for being alive at torso height z (metres); if it is negative, the episode ends."""
         return +1 if z > 0.26 else -1  # the torso is a ball of radius 0.25: below that it scrapes the ground
 
@@ -73,25 +76,27 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         ValueError: a target is not two finite numbers.
     """
 
-    def __init__(self, render_mode=None, target=TARGET, onward=False):
+    def __init__(self, render_mode: str | None = None, target: Iterable[float] = TARGET, onward: bool = False) -> None:
         self.target = point(target)
         self.onward = onward
         self.robot = self.make_robot()
         WalkerBaseBulletEnv.__init__(self, self.robot, render_mode=render_mode)
 
-    def make_robot(self):
+    def make_robot(self) -> MyWalkerBase:
         """The robot of this environment."""
         return MyAnt(self.target)
 
-    def choose_target(self):
+    def choose_target(self) -> tuple[float, float]:
         """The target of an episode, (x, y) in metres.  Draw from `self.np_random` if you want it to be random."""
         return self.target
 
-    def next_target(self):
+    def next_target(self) -> tuple[float, float]:
         """Where an ant that has reached its target is sent if the environment is `onward`: as far again, the same way."""
         return self.robot.walk_target_x + self.target[0], self.robot.walk_target_y + self.target[1]
 
-    def reset(self, *, seed=None, options=None):
+    def reset(  # type: ignore[override]  # by name alone, as Gymnasium has it
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode.
 
         Args:
@@ -108,13 +113,13 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         with quiet() if self.physicsClientId < 0 else nullcontext():  # Bullet announces itself when it connects
             return WalkerBaseBulletEnv.reset(self, options=options)
 
-    def set_target(self, x, y):
+    def set_target(self, x: float, y: float) -> None:
         """Asks the ant to go to (x, y), in metres, from now on; progress is counted toward the new target from here."""
         self.robot.set_target(x, y)
         self.robot.look_at_target()
         self.potential = self.robot.calc_potential()
 
-    def step(self, action):
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Sets the motors, lets 0.0165 seconds pass, and says what came of it.
 
         Args:
@@ -137,7 +142,7 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
             state = self.robot.calc_state()  # the angle in it is now that to the new target
         return state, reward, self._isDone(), False, {"reward_terms": terms}
 
-    def reward_terms(self, action, state):
+    def reward_terms(self, action: np.ndarray, state: np.ndarray) -> dict[str, float]:
         """The reward of this step, term by term.  Subclasses add to it: `super().reward_terms(...) | {"mine": ...}`.
 
         Args:
@@ -161,7 +166,7 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         }
 
 
-def point(target):
+def point(target: Iterable[float]) -> tuple[float, float]:
     """A target as two floats.
 
     Raises:
@@ -176,7 +181,7 @@ def point(target):
     return x, y
 
 
-def register(id, **kwargs):
+def register(id: str, **kwargs: Any) -> None:
     """Registers an environment with Gymnasium.  Again is fine, as when a cell is run twice: the latest definition counts."""
     gym.registry.pop(id, None)
     gym.register(id=id, **kwargs)

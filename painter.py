@@ -12,14 +12,21 @@ import itertools
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from override_ant import REACHED
 from vector import quiet
+
+if TYPE_CHECKING:
+    from viewer import Recording
 
 with quiet():
     import pybullet
@@ -37,7 +44,7 @@ FRONT_LEGS = ("front_left_leg", "aux_1", "front_left_foot", "right_back_leg", "a
 """The legs on the ant's +x side.  Upstream calls one of them a back leg, but this is the way the stock ant runs."""
 
 
-def smooth_path(recording):
+def smooth_path(recording: "Recording") -> np.ndarray:
     """(T + 1, 2) float64, the way of a camera that follows: the torso's, without the wobble."""
     window = np.hanning(2 * round(0.9 / recording.dt) + 1)
     padded = np.pad(recording.path, ((len(window) // 2,) * 2, (0, 0)), mode="edge")
@@ -61,7 +68,7 @@ class Scene:
     detail = 2  # how much finer the ant is rendered than shown, which makes its edges smooth
     hazes, shades = 10, 4  # steps between near and far and between two tiles: a GIF has few colours and packs even areas well
 
-    def __init__(self, recording, width, height, yaw, title=""):
+    def __init__(self, recording: "Recording", width: int, height: int, yaw: float, title: str = "") -> None:
         self.recording, self.width, self.height, self.title = recording, width, height, title
         with quiet():
             self.p = BulletClient(connection_mode=pybullet.DIRECT)
@@ -113,7 +120,7 @@ class Scene:
         self.haze = (np.round(haze**0.6 * self.hazes) / self.hazes)[..., None].astype(np.float32)
         self.ground = self.ground.astype(np.float32)
 
-    def pose(self, step):
+    def pose(self, step: int) -> None:
         """Puts the ant into the state after `step` steps; nothing is simulated."""
         base = self.recording.poses[step, 0].tolist()
         self.p.resetBasePositionAndOrientation(self.body, base[:3], base[3:])
@@ -121,13 +128,13 @@ class Scene:
             self.p.resetJointState(self.body, j, angle)
         self.p.resetBasePositionAndOrientation(self.ball, self.recording.torso[step].tolist(), base[3:])
 
-    def project(self, points, step):
+    def project(self, points: ArrayLike, step: int) -> tuple[np.ndarray, np.ndarray]:
         """(N, 3) points of the world -> (N, 2) pixels and (N,) depth in metres; what is not in front of the camera is NaN."""
         right, depth, up = ((np.asarray(points) - self.eye - [*self.camera[step], 0]) @ self.axes.T).T
         scale = np.where(depth > 0.2, self.focal * self.height / 2 / np.maximum(depth, 0.2), np.nan)
         return np.stack([self.width / 2 + right * scale, self.height / 2 - up * scale], axis=1), depth
 
-    def picture(self, step):
+    def picture(self, step: int) -> Image.Image:
         """The state after `step` steps (the last one, if there are not so many) as a Pillow image, RGB."""
         step = min(step, self.recording.length)
         self.pose(step)
@@ -335,7 +342,7 @@ def _lens(focal, aspect, near=0.1, far=100.0):
 
 
 @contextlib.contextmanager
-def painters(workers, panels):
+def painters(workers: int, panels: list) -> Iterator[Callable]:
     """A function (steps, palette) -> iterator over pictures in their order, painted by `workers` processes."""
     if workers < 1:
         _begin(panels)
@@ -374,17 +381,17 @@ def _paint(step, palette):
     return image.quantize(palette=like, dither=Image.Dither.NONE)  # dither would flicker, and does not pack well
 
 
-def shared_palette(pictures, colors=96):
+def shared_palette(pictures: Iterable[Image.Image], colors: int = 96) -> bytes:
     """The colours that suit all of some pictures: bytes, three for each.  More of them hardly show, and make a larger file."""
     pictures = list(pictures)
     width, height = pictures[0].size
     sheet = Image.new("RGB", (width, height * len(pictures)))
     for i, picture in enumerate(pictures):
         sheet.paste(picture, (0, i * height))
-    return bytes(sheet.quantize(colors, method=Image.Quantize.FASTOCTREE).getpalette())
+    return bytes(sheet.quantize(colors, method=Image.Quantize.FASTOCTREE).getpalette() or ())
 
 
-def write_pictures(pictures, path, fps):
+def write_pictures(pictures: Iterable[Image.Image], path: Path, fps: float) -> None:
     """Writes an iterator over Pillow images as the kind of file that the path's ending says."""
     if path.suffix.lower() == ".mp4":
         return _write_film(pictures, path, fps)
@@ -393,7 +400,7 @@ def write_pictures(pictures, path, fps):
     moments = np.round(100 / fps * np.arange(len(pictures) + 1)).astype(int)
     durations = (10 * np.diff(moments)).tolist()
     durations[-1] += 1000  # rests at the end, before it begins again
-    extra = {"quality": 75, "method": 3} if path.suffix.lower() == ".webp" else {}
+    extra: dict[str, Any] = {"quality": 75, "method": 3} if path.suffix.lower() == ".webp" else {}
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **extra)
 
 

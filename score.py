@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from style import INK, LARGE, LINE, OKABE_ITO
 from utils import SCORE_SEED
 from vector import make_env
 from viewer import REACHED, beside, load_policy, record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(repr=False, eq=False)
@@ -46,41 +50,41 @@ class Directions:
     dt: float
 
     @property
-    def degrees(self):
+    def degrees(self) -> np.ndarray:
         """(N,) float64, the directions, counter-clockwise from +x."""
         return np.degrees(np.arctan2(self.targets[:, 1], self.targets[:, 0])) % 360
 
     @property
-    def steps(self):
+    def steps(self) -> np.ndarray:
         """(N,) int, how long each episode was: where the target was reached, the steps it took."""
         return np.array([len(path) - 1 for path in self.paths])
 
     @property
-    def median_steps(self):
+    def median_steps(self) -> float:
         """Median over all directions of the steps to the target; infinite where it was not reached."""
         return float(np.median(np.where(self.reached, self.steps, np.inf)))
 
     @property
-    def nearest(self):
+    def nearest(self) -> np.ndarray:
         """(N,) float64, how near each came to its target, in metres."""
         return np.array(
             [np.linalg.norm(path - target, axis=1).min() for path, target in zip(self.paths, self.targets, strict=True)]
         )
 
     @property
-    def speed(self):
+    def speed(self) -> np.ndarray:
         """(N,) float64, metres a second from where it started to where it ended, as the crow flies."""
         return np.array([np.linalg.norm(path[-1] - path[0]) / (self.dt * (len(path) - 1)) for path in self.paths])
 
     @property
-    def straightness(self):
+    def straightness(self) -> np.ndarray:
         """(N,) float64, the way as the crow flies over the way walked, looked at every half second so that no wobble counts."""
         every = round(0.5 / self.dt)
         ways = [np.concatenate([path[:-1:every], path[-1:]]) for path in self.paths]
         walked = np.array([np.linalg.norm(np.diff(way, axis=0), axis=1).sum() for way in ways])
         return np.array([np.linalg.norm(way[-1] - way[0]) for way in ways]) / np.maximum(walked, 1e-9)
 
-    def __str__(self):
+    def __str__(self) -> str:
         n, reached = len(self.targets), self.reached
         text = f"{reached.sum()} of {n} targets reached within {REACHED:g} m, {self.fell.sum()} falls"
         if not reached.any():
@@ -94,8 +98,14 @@ class Directions:
 
 
 def walk_directions(
-    policy, env="MyAntRandomPointsBulletEnv-v0", count=36, radius=RADIUS, seed=SCORE_SEED, max_steps=1000, workers=2
-):
+    policy: Any,
+    env: str = "MyAntRandomPointsBulletEnv-v0",
+    count: int = 36,
+    radius: float = RADIUS,
+    seed: int = SCORE_SEED,
+    max_steps: int = 1000,
+    workers: int = 2,
+) -> Directions:
     """Sends the ant from the start toward points all around it, evenly spaced, the first one in +x.
 
     Args:
@@ -153,7 +163,7 @@ def _walk(policy, env, max_steps, targets, seeds):
 REACHED_COLOR, MISSED_COLOR = OKABE_ITO[:2]
 
 
-def plot_directions(walks):
+def plot_directions(walks: Directions | dict[str, Directions]) -> "Figure":
     """The ways seen from above, a panel for each policy: blue lines to the targets that were reached, orange ones that were not.
 
     Args:
@@ -183,7 +193,7 @@ def plot_directions(walks):
             (f"{title}: " if title else "") + f"{each.reached.sum()} of {len(each.targets)}", fontsize=LARGE, color=INK
         )
     panels[0][0].set_ylabel("y (m)")
-    looks = {
+    looks: dict[str, dict[str, Any]] = {
         "reached": {"marker": "o", "markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR},
         "not reached": {"marker": "o", "markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"},
         "its end": {"marker": "s", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
@@ -194,7 +204,7 @@ def plot_directions(walks):
     return figure
 
 
-def table(walks):
+def table(walks: dict[str, Directions]) -> str:
     """The figures of several policies side by side, as a Markdown table.
 
     Args:
@@ -212,7 +222,7 @@ def table(walks):
     return "\n".join(lines + [f"| {what} | " + " | ".join(map(say, walks.values())) + " |" for what, say in rows.items()])
 
 
-def plot_steps(walks):
+def plot_steps(walks: Directions | dict[str, Directions]) -> "Figure":
     """How long it takes in each direction, as a polar plot: the nearer to the middle, the sooner; crosses where it was not reached.
 
     Args:
@@ -258,7 +268,7 @@ def score(
     seed: int = SCORE_SEED,
     workers: int = 2,
     out: str = "",
-):
+) -> None:
     """Sends saved policies in many directions and prints how it went.
 
     Args:
@@ -286,13 +296,13 @@ def score(
                 end = ", fell" if each.fell[k] else ""
                 print(f"{each.degrees[k]:5.0f} degrees: not reached, nearest {each.nearest[k]:.1f} m{end}")
         print(table(walks))
-        if out:
+        if part:
             plot_steps(walks).savefig(part, dpi=150)
     if out:
         print(out)
 
 
-def command_line():
+def command_line() -> None:
     """`python score.py MODEL`: as `score`, with one sentence instead of a traceback."""
     import tyro
 

@@ -10,15 +10,17 @@ import contextlib
 import io
 import logging
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import trimesh
 import viser
+from numpy.typing import ArrayLike
 
 from painter import FRONT_LEG, FRONT_LEGS, HIND_LEG, TARGET, TORSO, TRAIL, smooth_path
 from vector import quiet
-from viewer import beside
+from viewer import Recording, beside
 
 with quiet():
     import pybullet
@@ -28,7 +30,7 @@ with quiet():
 GROUND, LINE, SECTION = (236, 241, 245), (208, 218, 226), (176, 190, 201)
 
 
-def body_shapes(model):
+def body_shapes(model: str) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
     """The bodies of a robot as the physics engine has them.
 
     Args:
@@ -82,8 +84,9 @@ class Stage:
         model: as for `body_shapes`.
     """
 
-    def __init__(self, scene, model="ant.xml"):
-        self.scene, self.middle = scene, np.zeros(2)
+    def __init__(self, scene: viser.SceneApi, model: str = "ant.xml") -> None:
+        self.scene = scene
+        self.middle: np.ndarray = np.zeros(2)
         scene.set_up_direction("+z")
         self.world = scene.add_frame("/world", show_axes=False)
         scene.add_grid(
@@ -97,7 +100,7 @@ class Stage:
             self.bodies.append((number, scene.add_mesh_simple(name, vertices, faces, color=color)))
         self.targets = []
 
-    def place(self, poses, middle):
+    def place(self, poses: np.ndarray, middle: ArrayLike) -> None:
         """Puts the ant somewhere.
 
         Args:
@@ -111,7 +114,7 @@ class Stage:
             body.position = (x - self.middle[0], y - self.middle[1], z)
             body.wxyz = (turn[3], *turn[:3])
 
-    def flags(self, targets):
+    def flags(self, targets: Iterable[Iterable[float]]) -> None:
         """Shows targets, an (N, 2) list of points in metres, in the place of those shown before: a flag at each, numbered if many."""
         targets = [tuple(map(float, target)) for target in targets]
         while len(self.targets) > len(targets):
@@ -127,7 +130,7 @@ class Stage:
                     self.scene.add_label(f"/world/target_{k}/number", str(k + 1), position=(0, 0, 1.6), anchor="bottom-center")
             self.targets[k].position = (x, y, 0.0)
 
-    def trail(self, path):
+    def trail(self, path: np.ndarray) -> None:
         """Draws the way walked, (N, 2) points in metres, on the ground; fewer than two points draw nothing."""
         if len(path) > 1:
             points = np.column_stack([path, np.full(len(path), 0.02)]).astype(np.float32)
@@ -140,7 +143,7 @@ class Stage:
             )
 
 
-def replay(recording, path, fps=30, max_seconds=60.0):
+def replay(recording: Recording, path: str | Path, fps: float = 30, max_seconds: float = 60.0) -> Path:
     """Writes a recording as an HTML file to open in any browser, without a network: orbit, zoom, play.
 
     Args:
@@ -181,7 +184,7 @@ def replay(recording, path, fps=30, max_seconds=60.0):
 
 
 @contextlib.contextmanager
-def serving(host="127.0.0.1", port=0):
+def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[viser.ViserServer]:
     """A viser server that is gone afterwards.
 
     Args:

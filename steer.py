@@ -17,9 +17,12 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+import viser
 import viser.uplot
 
 from override_ant import point
@@ -51,7 +54,7 @@ class Life:
         seed: of the environment.
     """
 
-    def __init__(self, policies, seed=0):
+    def __init__(self, policies: dict[str, Any], seed: int = 0) -> None:
         self.policies = policies
         self.policy = next(iter(policies.values()))
         self.env = MyAntBulletEnv()
@@ -61,17 +64,17 @@ class Life:
         self.history = deque(maxlen=10 * STEPS_A_SECOND)
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Puts the ant back to the start, upright; the targets stay."""
         self.state, _ = self.env.reset(seed=self.seed, options={"target": self.targets[0]})
         self.path, self.fallen = deque([self.where()], maxlen=20 * STEPS_A_SECOND), 0
         self.history.clear()
 
-    def where(self):
+    def where(self) -> tuple[float, float]:
         """(x, y) of the torso, in metres."""
         return tuple(self.env.robot.body_real_xyz[:2])
 
-    def send(self, x, y, then=False):
+    def send(self, x: float, y: float, then: bool = False) -> None:
         """Sends the ant to (x, y), in metres: at once, or after the targets that it already has.
 
         Raises:
@@ -85,12 +88,12 @@ class Life:
         if len(self.targets) == 1:
             self.env.set_target(*self.targets[0])
 
-    def shove(self):
+    def shove(self) -> None:
         """Pushes the torso sideways, in a direction that nobody knows beforehand."""
         angle = self.rng.uniform(0, 2 * np.pi)
         self.force, self.shoving = SHOVE * np.array([np.cos(angle), np.sin(angle), 0.15]), SHOVE_STEPS
 
-    def step(self):
+    def step(self) -> None:
         """One step of 0.0165 s.  An ant that has fallen lies still for a second and is then put back to the start."""
         self.steps += 1
         if self.fallen:
@@ -114,7 +117,7 @@ class Life:
             self.targets.popleft()
             self.env.set_target(*self.targets[0])
 
-    def close(self):
+    def close(self) -> None:
         """Leaves the physics engine."""
         self.env.close()
 
@@ -145,7 +148,7 @@ class Page:
         life: the ant.
     """
 
-    def __init__(self, server, life):
+    def __init__(self, server: viser.ViserServer, life: Life) -> None:
         self.life, self.wishes = life, queue.SimpleQueue()
         self.paused, self.slow, self.shown = False, False, []
         self.stage = Stage(server.scene, life.env.robot.model_xml)
@@ -183,16 +186,16 @@ class Page:
         server.scene.on_click()(lambda event: self.click(event, self.add.value))
         server.scene.on_click(modifier="shift")(lambda event: self.click(event, True))
 
-    def welcome(self, client):
+    def welcome(self, client: viser.ClientHandle) -> None:
         """Turns the camera of a phone that has just come."""
         if client.camera.image_height > client.camera.image_width:
             client.camera.position, client.camera.look_at = CAMERA_ON_A_PHONE, LOOK_AT_ON_A_PHONE
 
-    def wish(self, fulfil):
+    def wish(self, fulfil: Callable[[], object]) -> None:
         """Puts a function without arguments into the queue."""
         self.wishes.put(fulfil)
 
-    def click(self, event, then):
+    def click(self, event: Any, then: bool) -> None:
         """Sends the ant to where a line of sight meets the ground, if it does so within `FARTHEST`."""
         start, way = np.array(event.ray_origin), np.array(event.ray_direction)
         if way[2] < 0:
@@ -201,13 +204,13 @@ class Page:
                 x, y = point + self.stage.middle
                 self.wish(lambda: self.life.send(x, y, then))
 
-    def fulfil(self):
+    def fulfil(self) -> None:
         """Does what was wished for since the last time."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self.wishes.get_nowait()()
 
-    def show(self):
+    def show(self) -> None:
         """Sends the ant as it is now to the browsers."""
         life = self.life
         self.stage.place(np.array(snapshot(life.env.robot)[0]), life.where())
@@ -215,7 +218,7 @@ class Page:
             self.shown = list(life.targets)
             self.stage.flags(self.shown)
 
-    def show_plots(self):
+    def show_plots(self) -> None:
         """Sends the trail, the lines of the last ten seconds, and how it goes."""
         life, history = self.life, self.life.history
         self.stage.trail(np.array(life.path)[::10])
@@ -233,7 +236,7 @@ class Page:
             f"points reached: {life.reached}, falls: {life.falls}"
         )
 
-    def run(self, seconds=np.inf, stop=None):
+    def run(self, seconds: float = np.inf, stop: threading.Event | None = None) -> int:
         """Lives in real time.
 
         Args:
@@ -261,7 +264,7 @@ class Page:
         return self.life.steps - before
 
 
-def free_port(host, port):
+def free_port(host: str, port: int) -> int:
     """`port` if nobody listens there, else one that is free."""
     if not 0 <= port <= 65535:
         raise ValueError(f"port is {port}: expected 0 to 65535, where 0 stands for any that is free.")
@@ -274,7 +277,7 @@ def free_port(host, port):
     raise ValueError(f"host is '{host}': expected an address of this machine, such as 127.0.0.1.")
 
 
-def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: float = float("inf"), height: int = 620):
+def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: float = float("inf"), height: int = 620) -> None:
     """Opens a page on which an ant walks where one clicks.  Stop the cell, or press Ctrl-C, to close it.
 
     Args:
@@ -312,7 +315,7 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
     print("The page is closed.")
 
 
-def command_line():
+def command_line() -> None:
     """`python steer.py`: as `steer`, with one sentence instead of a traceback; SIGTERM ends it as Ctrl-C does."""
     import tyro
 

@@ -6,6 +6,13 @@
 Matplotlib is imported when the first figure is made, and not before: whoever only wants an animation need not wait for it.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 """Colours that colour-blind readers tell apart (Okabe and Ito, 2008)."""
 
@@ -20,7 +27,7 @@ LINE = 2.2
 """Points, the width of a line that matters."""
 
 
-def figure(width=6.0, height=4.0, rows=1, columns=1, **subplots):
+def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple["Figure", Any]:
     """A white figure with axes of this style, which a notebook shows once: as the value of a cell.
 
     Args:
@@ -40,7 +47,7 @@ def figure(width=6.0, height=4.0, rows=1, columns=1, **subplots):
     return made, axes
 
 
-def tidy(ax):
+def tidy(ax: "Axes") -> None:
     """Gives axes the style: words large enough, a light grid behind what is drawn, no frame at the top and the right."""
     ax.set_facecolor("white")
     ax.grid(color=GRID)
@@ -52,7 +59,7 @@ def tidy(ax):
         spine.set(color=GREY, visible=side not in ("top", "right"))
 
 
-def legend(of, **where):
+def legend(of: "Axes | Figure", **where: Any) -> "Legend":
     """The legend of axes or of a figure: large enough, without a frame.
 
     Args:

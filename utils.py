@@ -460,7 +460,7 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
         axes.set(xlabel="environment steps (millions)", ylabel="return of an episode")
     axes = figure.axes[0]
     steps = curve["timesteps"] / 1e6
-    look = {"color": style.OKABE_ITO[len(axes.lines) % len(style.OKABE_ITO)], "linewidth": style.LINE}
+    look: dict[str, Any] = {"color": style.OKABE_ITO[len(axes.lines) % len(style.OKABE_ITO)], "linewidth": style.LINE}
     (line,) = axes.plot(steps, curve["mean_return"], label=label, marker="o" if len(steps) < 10 else None, **look)
     axes.fill_between(steps, curve["min_return"], curve["max_return"], color=line.get_color(), alpha=0.2, linewidth=0)
     if label:

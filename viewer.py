@@ -16,11 +16,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 import style
 from override_ant import REACHED
@@ -29,6 +32,10 @@ from style import LINE, OKABE_ITO, SMALL
 from TD3 import TD3
 from utils import SHIPPED, checkpoint
 from vector import dimensions, make_env, quiet
+
+if TYPE_CHECKING:
+    from IPython.display import Image as EmbeddedImage
+    from matplotlib.figure import Figure
 
 # --- recording -------------------------------------------------------------------------------------------------------------
 
@@ -70,7 +77,7 @@ class Recording:
     terminated: bool
     truncated: bool
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         end = "fell" if self.fell else "reached its target" if self.reached else "did not fall"
         return (
             f"<Recording of {self.env}, seed {self.seed}: {self.length} steps, {self.seconds:.1f} s, {self.distance:.1f} m, "
@@ -78,62 +85,62 @@ class Recording:
         )
 
     @property
-    def total_reward(self):
+    def total_reward(self) -> float:
         """Sum of the rewards, undiscounted: the return."""
         return float(self.rewards.sum())
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Number of steps, T."""
         return len(self.rewards)
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Duration in the ant's time."""
         return self.length * self.dt
 
     @property
-    def path(self):
+    def path(self) -> np.ndarray:
         """(T + 1, 2) float32, the torso seen from above, in metres."""
         return self.torso[:, :2]
 
     @property
-    def distance(self):
+    def distance(self) -> float:
         """Metres from the start to the end, as the crow flies."""
         return float(np.linalg.norm(self.path[-1] - self.path[0]))
 
     @property
-    def speed(self):
+    def speed(self) -> float:
         """Metres a second from the start to the end, as the crow flies."""
         return self.distance / self.seconds
 
     @property
-    def fell(self):
+    def fell(self) -> bool:
         """Whether the environment ended the episode because the ant fell."""
         return self.terminated
 
     @property
-    def to_go(self):
+    def to_go(self) -> np.ndarray:
         """(T + 1,) float32, metres from the torso to the target, seen from above."""
         return np.linalg.norm(self.targets - self.path, axis=1)
 
     @property
-    def reached(self):
+    def reached(self) -> bool:
         """Whether the torso was ever within `REACHED` of the target."""
         return bool((self.to_go <= REACHED).any())
 
     @property
-    def points(self):
+    def points(self) -> np.ndarray:
         """(N, 2) float32, the targets in their order: one, or those of the path that the ant was sent to."""
         return self.targets[np.append(0, self._changes + 1)]
 
     @property
-    def arrivals(self):
+    def arrivals(self) -> np.ndarray:
         """(points_reached,) int, after how many steps it came to each of `points`."""
         return np.append(self._changes, self.length) if self.to_go[-1] <= REACHED else self._changes
 
     @property
-    def points_reached(self):
+    def points_reached(self) -> int:
         """How many of `points` it came to."""
         return len(self.arrivals)
 
@@ -143,7 +150,15 @@ class Recording:
         return np.flatnonzero(np.any(np.diff(self.targets, axis=0) != 0, axis=1))
 
 
-def record(policy, env="AntBulletEnv-v0", seed=0, max_steps=1000, target=None, stop_at_target=None, path=None):
+def record(
+    policy: Any,
+    env: str | Any = "AntBulletEnv-v0",
+    seed: int = 0,
+    max_steps: int = 1000,
+    target: Iterable[float] | None = None,
+    stop_at_target: float | None = None,
+    path: ArrayLike | None = None,
+) -> Recording:
     """Runs one episode without exploration noise and keeps all of it.
 
     Args:
@@ -239,7 +254,7 @@ def _points(path):
     return [tuple(point) for point in points.tolist()]
 
 
-def random_path(count=20, nearest=5.0, farthest=28.0, seed=0):
+def random_path(count: int = 20, nearest: float = 5.0, farthest: float = 28.0, seed: int = 0) -> np.ndarray:
     """Points to walk one after the other, each in a random direction from the one before and at a random distance.
 
     Args:
@@ -255,7 +270,7 @@ def random_path(count=20, nearest=5.0, farthest=28.0, seed=0):
     return np.cumsum(distances[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
 
 
-def start_episode(env, seed, target=None):
+def start_episode(env: Any, seed: int, target: Iterable[float] | None = None) -> np.ndarray:
     """Resets one of Bullet's walking environments, whether or not it knows how to be given a target.
 
     Args:
@@ -269,7 +284,8 @@ def start_episode(env, seed, target=None):
     Raises:
         ValueError: it has no walking robot, or the target is not two finite numbers, or the environment chose another.
     """
-    robot, options = getattr(env.unwrapped, "robot", None), None
+    robot: Any = getattr(env.unwrapped, "robot", None)
+    options = None
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
     if not hasattr(robot, "walk_target_x"):
         raise ValueError(f"{name} has no walking robot: an environment such as AntBulletEnv-v0 is needed.")
@@ -288,7 +304,7 @@ def start_episode(env, seed, target=None):
     return state
 
 
-def snapshot(robot):
+def snapshot(robot: Any) -> tuple[list, list, Any, tuple[float, float]]:
     """One row each of a recording's poses, joints, torso and targets."""
     body, p = robot.objects[0], robot._p
     joints = range(p.getNumJoints(body))
@@ -303,19 +319,19 @@ def snapshot(robot):
 
 
 def animate(
-    recordings,
-    path,
-    width=480,
-    height=320,
-    fps=18,
-    seconds=None,
-    start=0.0,
-    speed=1.0,
-    workers=2,
-    titles=None,
-    yaw=None,
-    verbose=True,
-):
+    recordings: Recording | Iterable[Recording],
+    path: str | Path,
+    width: int = 480,
+    height: int = 320,
+    fps: float = 18,
+    seconds: float | None = None,
+    start: float = 0.0,
+    speed: float = 1.0,
+    workers: int = 2,
+    titles: Sequence[str] | None = None,
+    yaw: float | None = None,
+    verbose: bool = True,
+) -> Path:
     """Writes an animation of one recording, or of several side by side.
 
     The tiles are one metre wide, the front legs yellow, the way behind the ant blue.  The target is a green flag in a circle
@@ -375,7 +391,7 @@ def animate(
     return path
 
 
-def render_seconds(n_frames, width=480, height=320, workers=2):
+def render_seconds(n_frames: int, width: int = 480, height: int = 320, workers: int = 2) -> float:
     """About how long `animate` takes, from the time that one picture of a resting ant takes here and now.
 
     Args:
@@ -431,7 +447,7 @@ OUT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextlib.contextmanager
-def beside(path):
+def beside(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` if all went well and else leaves nothing behind.
 
     Raises:
@@ -460,7 +476,7 @@ def beside(path):
         part.unlink(missing_ok=True)
 
 
-def show(path, alt=None):
+def show(path: str | Path, alt: str | None = None) -> "EmbeddedImage":
     """Embeds an animation in a notebook, so that it moves in JupyterLab, in VS Code, in exported HTML and on GitHub.
 
     The bytes are stored in the notebook as `image/png`, also those of a GIF.  Every browser looks at the bytes and not at that
@@ -489,7 +505,7 @@ def show(path, alt=None):
     return Embedded(data=path.read_bytes(), format="png", alt=alt)
 
 
-def plot_paths(recordings, ax=None):
+def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "Figure":
     """The paths seen from above, in metres.
 
     Args:
@@ -530,7 +546,7 @@ def plot_paths(recordings, ax=None):
 # --- a saved policy, and the command line ----------------------------------------------------------------------------------
 
 
-def load_policy(name, env="AntBulletEnv-v0"):
+def load_policy(name: str | Path, env: str = "AntBulletEnv-v0") -> TD3:
     """Loads a policy to watch it: one trained here, a shipped one, or one saved by the original TD3.
 
     Args:
@@ -554,7 +570,7 @@ def load_policy(name, env="AntBulletEnv-v0"):
     return policy
 
 
-def trained_in(name):
+def trained_in(name: str | Path) -> str:
     """The id of the environment in which a policy was trained; the stock ant's if that is not known, as for a checkpoint of others.
 
     Args:
@@ -581,7 +597,7 @@ def ant(
     points: int | None = None,
     seconds: float = 10.0,
     out: str = "",
-):
+) -> None:
     """Runs a saved policy and animates it.
 
     A policy that was trained for any point walks a path of random points, shown in fast forward from its beginning to its
@@ -617,7 +633,7 @@ def ant(
     print(animate(run, out or "animations/my_ant_run.gif", seconds=seconds))
 
 
-def command_line(argv=None):
+def command_line(argv: list[str] | None = None) -> None:
     """`python viewer.py ant ...`; what the user can put right is said in one sentence."""
     import tyro
 
