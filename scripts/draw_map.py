@@ -21,7 +21,7 @@ PLUMBING = {"bf16_update", "cuda_graph", "fast_walker", "vector"}
 WIDTH, MARGIN = 400, 8  # at the width of a telephone, some 360 pixels, the letters are then still 11 pixels high
 LETTER, LINE, PAD = 7.23, 17, 8  # width of a letter of 12 pixels in a monospaced face; height of a line; room around it
 GAP = 38  # between two rows
-STARTS = 12  # orders to begin with; the best of what they lead to is drawn
+STARTS = 100  # orders to begin with; the best of what they lead to is drawn
 
 
 def imported(tree, modules):
@@ -120,15 +120,16 @@ def arrange(edges, nodes):
     for start in range(STARTS):
         for row in rows:
             random.Random(start).shuffle(row)
-        best = None
-        while best is None or cost() < best:  # row by row the best order, until no row can be bettered
-            best = cost()
-            for k in range(len(rows)):
-                costs = {}
-                for order in itertools.permutations(rows[k]):
-                    rows[k] = list(order)
-                    costs.setdefault(cost(), rows[k])
-                rows[k] = costs[min(costs)]
+        best, before = cost(), None
+        while best != before:  # two that stand in one row change places, until this betters nothing
+            before = best
+            for row in rows:
+                for i, j in itertools.combinations(range(len(row)), 2):
+                    row[i], row[j] = row[j], row[i]
+                    if cost() < best:
+                        best = cost()
+                    else:
+                        row[i], row[j] = row[j], row[i]
         found.setdefault(cost(), [list(row) for row in rows])
     rows = found[min(found)]
     return rows[::-1], chains
@@ -149,7 +150,9 @@ def draw(imports):
     """
     names = sorted({a for a, _ in imports if a.endswith(".ipynb")})
     joined = {(NOTEBOOKS if a in names else a, b) for (a, b), later in imports.items() if not later}
-    edges = needed(joined)
+    ends = reach(joined)
+    back = {(a, b) for (a, b), later in imports.items() if later and a in ends.get(b, ())}  # against all others: drawn upward
+    edges = needed(joined | {edge for edge, later in imports.items() if later} - back)
     rows, chains = arrange(edges, {node for edge in edges for node in edge})
     middle, top, y = {}, {}, MARGIN
     for row in rows:
@@ -170,6 +173,7 @@ def draw(imports):
         return f'<path d="{path}"{style} marker-end="url(#tip)"/>'
 
     arrows, boxes = [], []
+    dashed = ' stroke-dasharray="4 3"'
     for chain in chains:
         leaving = sorted((each for each in chains if each[0] == chain[0]), key=lambda each: middle[each[1]])
         step = size(chain[0], names)[0] / (len(leaving) + 1)
@@ -182,12 +186,9 @@ def draw(imports):
         arriving = sorted((each for each in chains if each[-1] == chain[-1]), key=lambda each: middle[each[-2]])
         step = size(chain[-1], names)[0] / (len(arriving) + 1)
         end = middle[chain[-1]] + step * (arriving.index(chain) - (len(arriving) - 1) / 2)
-        arrows.append(line([*points, (end, top[chain[-1]] - 5)]))
-    for (a, b), later in imports.items():
-        if later and (b, a) in edges:
-            arrows.append(
-                line([(middle[a] + 24, top[a]), (middle[b] + 24, top[b] + size(b, names)[1] + 5)], ' stroke-dasharray="4 3"')
-            )
+        arrows.append(line([*points, (end, top[chain[-1]] - 5)], dashed if imports.get((chain[0], chain[-1])) else ""))
+    for a, b in sorted(back):
+        arrows.append(line([(middle[a] + 24, top[a]), (middle[b] + 24, top[b] + size(b, names)[1] + 5)], dashed))
     for node in middle:
         if isinstance(node, str):
             width, tall = size(node, names)
