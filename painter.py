@@ -25,13 +25,13 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from override_ant import REACHED
 from vector import quiet
 
+if TYPE_CHECKING:
+    from viewer import Recording
+
 with quiet():
     import pybullet
     import pybullet_data
     from pybullet_utils.bullet_client import BulletClient
-
-if TYPE_CHECKING:
-    from viewer import Recording
 
 # --- one picture -----------------------------------------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ class Scene:
     detail = 2  # how much finer the ant is rendered than shown, which makes its edges smooth
     hazes, shades = 10, 4  # steps between near and far and between two tiles: a GIF has few colours and packs even areas well
 
-    def __init__(self, recording, width, height, yaw, title=""):
+    def __init__(self, recording: "Recording", width: int, height: int, yaw: float, title: str = "") -> None:
         self.recording, self.width, self.height, self.title = recording, width, height, title
         with quiet():
             self.p = BulletClient(connection_mode=pybullet.DIRECT)
@@ -342,7 +342,7 @@ def _lens(focal, aspect, near=0.1, far=100.0):
 
 
 @contextlib.contextmanager
-def painters(workers: int, panels: list[Any]) -> Iterator[Callable[[Iterable[int], bytes | None], Iterator[Image.Image]]]:
+def painters(workers: int, panels: list) -> Iterator[Callable]:
     """A function (steps, palette) -> iterator over pictures in their order, painted by `workers` processes."""
     if workers < 1:
         _begin(panels)
@@ -388,7 +388,7 @@ def shared_palette(pictures: Iterable[Image.Image], colors: int = 96) -> bytes:
     sheet = Image.new("RGB", (width, height * len(pictures)))
     for i, picture in enumerate(pictures):
         sheet.paste(picture, (0, i * height))
-    return bytes(sheet.quantize(colors, method=Image.Quantize.FASTOCTREE).getpalette() or [])
+    return bytes(sheet.quantize(colors, method=Image.Quantize.FASTOCTREE).getpalette() or ())
 
 
 def write_pictures(pictures: Iterable[Image.Image], path: Path, fps: float) -> None:

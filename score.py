@@ -296,7 +296,7 @@ def score(
                 end = ", fell" if each.fell[k] else ""
                 print(f"{each.degrees[k]:5.0f} degrees: not reached, nearest {each.nearest[k]:.1f} m{end}")
         print(table(walks))
-        if part is not None:
+        if part:
             plot_steps(walks).savefig(part, dpi=150)
     if out:
         print(out)

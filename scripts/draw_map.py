@@ -93,7 +93,8 @@ def arrange(edges, nodes):
     below = {node: [b for a, b in edges if a == node] for node in nodes}
 
     def height(node):
-        return 1 + max(map(height, below[node]), default=-1)
+        under = [each for each in nodes if each != NOTEBOOKS] if node == NOTEBOOKS else below[node]  # their box is a row
+        return 1 + max(map(height, under), default=-1)
 
     rows = [[] for _ in range(1 + max(map(height, nodes)))]
     for node in sorted(nodes):

@@ -106,7 +106,8 @@ def colab():
         print(f"Installing {', '.join(missing)} beside what is here.", flush=True)
     for pin in [pin for pin in missing if pin.startswith("pybullet==") and sys.version_info[:2] > (3, 11)]:
         print(
-            f"There is no ready-made pybullet for Python {platform.python_version()}, so pip compiles it, for many minutes.",
+            f"There is no ready-made pybullet for Python {platform.python_version()}, so pip compiles it: six minutes of "
+            "processor time, shared among the cores.",
             flush=True,
         )
         pip_install("--no-build-isolation", pin)  # in an isolated build it would not find NumPy, and pictures would be slow

@@ -61,3 +61,9 @@ def test_only_what_follows_from_others_is_left_out():
 def test_a_circle_is_named():
     with pytest.raises(ValueError, match="a -> b -> a"):
         draw_map.reach({("a", "b"), ("b", "a")})
+
+
+def test_the_notebooks_have_the_first_row_to_themselves():
+    rows, chains = draw_map.arrange([("b", "a"), ("notebooks", "a")], {"a", "b", "notebooks"})
+    assert rows[0] == ["notebooks"] and rows[-1] == ["a"]
+    assert [len(chain) for chain in chains] == [2, 3]  # the long arrow passes the row of b
