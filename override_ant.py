@@ -28,7 +28,7 @@ TARGET = (20.0, 20.0)
 """Where this ant is asked to go unless it is told otherwise, in metres."""
 
 REACHED = 1.0
-"""A target counts as reached from this near, in metres."""
+"""A target counts as reached when the torso is so near, in metres."""
 
 
 class MyWalkerBase(BatchedWalker, WalkerBase):
@@ -47,6 +47,11 @@ class MyWalkerBase(BatchedWalker, WalkerBase):
     def set_target(self, x: float, y: float) -> None:
         """Asks the robot to go to (x, y), in metres, from now on."""
         self.walk_target_x, self.walk_target_y = point((x, y))
+
+    def to_go(self) -> float:
+        """Metres from the torso to the target."""
+        x, y, _ = self.body_real_xyz
+        return float(np.hypot(self.walk_target_x - x, self.walk_target_y - y))
 
 
 class MyAnt(MyWalkerBase):
@@ -137,7 +142,7 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         self.rewards = list(terms.values())
         reward = float(sum(self.rewards))
         self.reward += reward
-        if self.onward and self.robot.walk_target_dist < REACHED:
+        if self.onward and self.robot.to_go() < REACHED:
             self.set_target(*self.next_target())
             state = self.robot.calc_state()  # the angle in it is now that to the new target
         return state, reward, self._isDone(), False, {"reward_terms": terms}
