@@ -18,12 +18,22 @@ SMALL = {
         "animation_seconds": 0.3,
     },  # fmt: skip
     "ModifyingRL.ipynb": {"repetitions": 500, "directions": 4, "points": 1},
+    "TD3_view_random_points.ipynb": {
+        "directions": 4,
+        "points": 2,
+        "strings": 2,
+        "animation_seconds": 0.3,
+        "steer_seconds": 1,
+    },  # fmt: skip
+    "TD3notebook-random_points.ipynb": {"max_timesteps": 10_400, "directions": 4, "animation_seconds": 0.3},
     "TD3notebook.ipynb": {"hand_steps": 1_200, "max_timesteps": 10_400, "score_episodes": 2, "animation_seconds": 0.3},
 }
 
 LEAVES = {
     "TD3notebook-MyAnt.ipynb": {"models", "results", "runs", "animations"},
     "ModifyingRL.ipynb": set(),
+    "TD3_view_random_points.ipynb": {"animations"},
+    "TD3notebook-random_points.ipynb": {"models", "results", "runs", "animations"},
     "TD3notebook.ipynb": {"models", "results", "runs", "animations"},
 }
 """The folders that each promises to leave something in."""
