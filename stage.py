@@ -19,6 +19,7 @@ import viser
 from numpy.typing import ArrayLike
 
 from painter import FRONT_LEG, FRONT_LEGS, HIND_LEG, TARGET, TORSO, TRAIL, smooth_path
+from utils import in_notebook
 from vector import quiet
 from viewer import Recording, beside
 
@@ -192,10 +193,19 @@ def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[viser.ViserServe
         port: 0 for any that is free.
     """
     logging.getLogger("websockets").setLevel(logging.CRITICAL)  # whoever leaves in mid-handshake would fill the screen
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints a frame with its address whatever one tells it
+    with _hushed():  # it prints a frame with its address whatever one tells it
         server = viser.ViserServer(host=host, port=port, verbose=False)
     try:
         yield server
     finally:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _hushed():
             server.stop()
+
+
+def _hushed():
+    """A context in which viser says nothing; in a notebook it does not print but displays."""
+    if not in_notebook():
+        return contextlib.redirect_stdout(io.StringIO())
+    from IPython.utils.capture import capture_output
+
+    return capture_output()
