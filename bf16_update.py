@@ -2,8 +2,8 @@
 
 PyTorch's autograd and autocast spend nearly half of such an update between the matrix products: a record of every call, a cast
 of every tensor, two critics one after the other.  Written out for three linear layers with ReLUs, the twin critics side by
-side in one tensor, it is a quarter to a third faster (`benchmarks/RESULTS.md`).  `tests/test_bf16_update.py` holds it to `TD3.py`
-in float32.  You need not read this file to understand TD3.
+side in one tensor and all weights in one vector, it is about half as fast again (`benchmarks/RESULTS.md`).
+`tests/test_bf16_update.py` holds it to `TD3.py` in float32.  You need not read this file to understand TD3.
 
 Shapes: `K` networks side by side (2 critics, or 1 actor), `B` the batch, `I`, `H`, `O` the inputs, hidden units and outputs.
 """
