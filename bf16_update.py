@@ -73,9 +73,9 @@ class Networks:
         w1, w2, w3 = self.weights
         b1, b2, b3 = self.biases
         self.x = x.to(self.dtype).expand(len(w1), -1, -1)
-        self.h1 = self.relu_(torch.bmm(self.x, w1.mT).add_(b1))
-        self.h2 = self.relu_(torch.bmm(self.h1, w2.mT).add_(b2))
-        return torch.bmm(self.h2, w3.mT).add_(b3)
+        self.h1 = self.relu_(torch.baddbmm(b1, self.x, w1.mT))
+        self.h2 = self.relu_(torch.baddbmm(b2, self.h1, w2.mT))
+        return torch.baddbmm(b3, self.h2, w3.mT)
 
     def relu_(self, h: Tensor) -> Tensor:
         """In place."""
