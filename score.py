@@ -175,9 +175,13 @@ def plot_directions(walks: Directions | dict[str, Directions]) -> "Figure":
     from matplotlib.lines import Line2D
 
     walks = {"": walks} if isinstance(walks, Directions) else walks
-    n = len(walks)
-    figure, panels = style.figure(*((4.6, 5.2) if n == 1 else (3.2 * n, 4.0)), columns=n, squeeze=False, sharey=True)
-    for ax, (title, each) in zip(panels[0], walks.items(), strict=True):
+    n, columns = len(walks), min(len(walks), 2)  # three abreast would be too small on a phone
+    rows = -(-n // 2)
+    size = (4.6, 5.2) if n == 1 else (6.4, 0.6 + 3.4 * rows)
+    figure, panels = style.figure(*size, rows=rows, columns=columns, squeeze=False, sharey=True)
+    for ax in panels.flat[n:]:
+        ax.axis("off")
+    for ax, (title, each) in zip(panels.flat, walks.items(), strict=False):
         for path, reached, fell in sorted(zip(each.paths, each.reached, each.fell, strict=True), key=lambda walk: walk[1]):
             color = REACHED_COLOR if reached else MISSED_COLOR
             ax.plot(*path.T, color=color, linewidth=1.4, linestyle="-" if reached else "--", zorder=2 if reached else 3)
@@ -192,7 +196,8 @@ def plot_directions(walks: Directions | dict[str, Directions]) -> "Figure":
         ax.set_title(
             (f"{title}: " if title else "") + f"{each.reached.sum()} of {len(each.targets)}", fontsize=LARGE, color=INK
         )
-    panels[0][0].set_ylabel("y (m)")
+    for ax in panels[:, 0]:
+        ax.set_ylabel("y (m)")
     looks: dict[str, dict[str, Any]] = {
         "reached": {"marker": "o", "markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR},
         "not reached": {"marker": "o", "markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"},
@@ -252,8 +257,10 @@ def plot_steps(walks: Directions | dict[str, Directions]) -> "Figure":
     ax.set_rmin(0)
     ax.set_rlabel_position(67.5)
     ax.set_title("steps to the target, by direction", fontsize=LARGE, color=INK)
-    if len(walks) > 1:
-        style.legend(figure, loc="outside lower center", ncols=len(walks))
+    if not all(each.reached.all() for each in walks.values()):
+        ax.plot([], [], "X", color="grey", markersize=7, label="not reached")
+    if ax.get_legend_handles_labels()[0]:
+        style.legend(figure, loc="outside lower center", ncols=len(walks) + 1)
     return figure
 
 
