@@ -516,7 +516,7 @@ def test_the_command_line_walks_a_path_in_fast_forward(root, tmp_path):
 
 
 def test_a_policy_knows_where_it_was_trained(tmp_path):
-    assert viewer.trained_in("my_ant_final") == "MyAntBulletEnv-v0"
+    assert viewer.trained_in("my_ant_final") == "MyAntOnwardBulletEnv-v0"
     TD3(28, 8, 1.0, hidden=16).save(tmp_path / "foreign")  # without the args.json of a run
     assert viewer.trained_in(tmp_path / "foreign") == "AntBulletEnv-v0"
 
