@@ -1,11 +1,12 @@
 """The two halves of TD3's update on a CPU that multiplies bfloat16: the same arithmetic as `TD3.py`, with the gradients by hand.
 
 PyTorch's autograd and autocast spend nearly half of such an update between the matrix products: a record of every call, a cast
-of every tensor, two critics one after the other.  Written out for three linear layers with ReLUs, the twin critics side by
-side in one tensor and all weights in one vector, it is about half as fast again (`benchmarks/RESULTS.md`).
-`tests/test_bf16_update.py` holds it to `TD3.py` in float32.  You need not read this file to understand TD3.
+of every tensor, two critics and their targets one after the other.  Written out for three linear layers with ReLUs, all four
+critics side by side in one tensor and all weights in one vector, it is more than half as fast again
+(`benchmarks/RESULTS.md`).  `tests/test_bf16_update.py` holds it to `TD3.py` in float32.  You need not read this file to
+understand TD3.
 
-Shapes: `K` networks side by side (2 critics, or 1 actor), `B` the batch, `I`, `H`, `O` the inputs, hidden units and outputs.
+Shapes: `K` networks side by side, `B` the batch, `I`, `H`, `O` the inputs, hidden units and outputs.
 """
 
 from math import prod
@@ -21,58 +22,28 @@ INTEGER = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 """Integers of the same width.  Their sign is the number's sign, so that a ReLU is a maximum of integers: faster in bfloat16."""
 
 
-class Networks:
-    """`K` networks of the same sizes, each three linear layers with ReLUs between, and a copy of their weights in `dtype`.
+class Layers:
+    """`K` networks of the same sizes side by side, each three linear layers with ReLUs between, in `dtype`.
 
-    All weights and biases lie in one vector, so that what is done to each of them is done in one call: `weights`, `biases` and
-    the networks' own parameters are views of it.
+    `forward` and `backward` work on as many of the networks, from the first on, as their argument has.
 
     Args:
-        networks: K lists of three `nn.Linear`, whose parameters are moved to that vector.
+        shapes: of the weight and the bias of each layer in turn, (H, I), (H,), (H, H), (H,), (O, H), (O,).
+        count: K.
         dtype: torch.bfloat16, or torch.float32 for comparison.
     """
 
-    def __init__(self, networks: list[list[nn.Linear]], dtype: torch.dtype) -> None:
+    def __init__(self, shapes: list[torch.Size], count: int, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.parameters = [p for layers in networks for layer in layers for p in (layer.weight, layer.bias)]
-        self.shapes = [(len(networks), *p.shape) for p in self.parameters[:6]]
-        self.master = torch.empty(sum(map(prod, self.shapes)))
-        self.copy, self.gradient = torch.empty_like(self.master, dtype=dtype), torch.empty_like(self.master, dtype=dtype)
-        for p, place in zip(self.parameters, self.one_by_one(self.master), strict=True):
-            p.data = place.copy_(p.data)
-        stacks, self.gradients = self.stacks(self.copy), self.stacks(self.gradient)
-        self.weights = stacks[0::2]  # (K, H, I), (K, H, H), (K, O, H)
-        self.biases = [bias.unsqueeze(1) for bias in stacks[1::2]]  # (K, 1, H), (K, 1, H), (K, 1, O)
-        self.refresh()
-
-    def stacks(self, vector: Tensor) -> list[Tensor]:
-        """The six parts of a vector, weight and bias of each layer, with `K` in front."""
-        return [part.view(shape) for part, shape in zip(vector.split(list(map(prod, self.shapes))), self.shapes, strict=True)]
-
-    def one_by_one(self, vector: Tensor) -> list[Tensor]:
-        """The same parts for each network on its own, in the order of `parameters`."""
-        return [stack[k] for k in range(self.shapes[0][0]) for stack in self.stacks(vector)]
-
-    def refresh(self) -> None:
-        """Copies the weights anew."""
-        self.copy.copy_(self.master)
-
-    def follow(self, network: "Networks", tau: float) -> None:
-        """As `TD3.follow`."""
-        self.master.lerp_(network.master, tau)
-        self.refresh()
-
-    def first(self) -> "Networks":
-        """The first of the networks alone, with the same copy of its weights."""
-        one = object.__new__(Networks)
-        one.dtype, one.weights, one.biases = self.dtype, [w[:1] for w in self.weights], [b[:1] for b in self.biases]
-        return one
+        self.parts = [torch.empty(count, *shape, dtype=dtype) for shape in shapes]
+        # the parts of the first n networks, cut here once, because cutting takes as long as a small product
+        rows = [part if part.dim() == 3 else part.unsqueeze(1) for part in self.parts]  # a bias is (K, 1, H)
+        self.of_first = {n: [part[:n] for part in rows] for n in range(1, count + 1)}
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, I) -> (K, B, O), in `dtype`; what `backward` needs is kept."""
-        w1, w2, w3 = self.weights
-        b1, b2, b3 = self.biases
-        self.x = x.to(self.dtype).expand(len(w1), -1, -1)
+        """(K, B, I) -> (K, B, O), in `dtype`; what `backward` needs is kept."""
+        w1, b1, w2, b2, w3, b3 = self.of_first[len(x)]
+        self.x = x.to(self.dtype)
         self.h1 = self.relu_(torch.baddbmm(b1, self.x, w1.mT))
         self.h2 = self.relu_(torch.baddbmm(b2, self.h1, w2.mT))
         return torch.baddbmm(b3, self.h2, w3.mT)
@@ -89,58 +60,101 @@ class Networks:
 
     def backward(self, d: Tensor) -> None:
         """(K, B, O), the gradient of the loss by the outputs: finds those by the sums that went into each layer's ReLU."""
-        _, w2, w3 = self.weights
+        _, _, w2, _, w3, _ = self.of_first[len(d)]
         self.d3 = d.to(self.dtype)
         by_h2 = self.d3 * w3 if w3.shape[1] == 1 else torch.bmm(self.d3, w3)
-        self.d2 = self.through_relu_(by_h2, self.h2)
-        self.d1 = self.through_relu_(torch.bmm(self.d2, w2), self.h1)
+        self.d2 = self.through_relu_(by_h2, self.h2[: len(d)])
+        self.d1 = self.through_relu_(torch.bmm(self.d2, w2), self.h1[: len(d)])
 
-    def by_inputs(self, first: int) -> Tensor:
-        """After `backward`: (K, B, I - first), the gradient by the inputs from number `first` on."""
-        return self.d1 @ self.weights[0][:, :, first:]
+    def by_inputs(self) -> Tensor:
+        """After `backward`: (K, B, I), the gradient by the inputs."""
+        return torch.bmm(self.d1, self.of_first[len(self.d1)][0])
 
-    def descend(self, adam: "Adam") -> None:
-        """After `backward`: one step of `Adam` along the gradients by weights and biases."""
+    def by_parts(self, out: list[Tensor]) -> None:
+        """After `backward`: writes the gradients by weights and biases into tensors of their shapes, `K` in front."""
         for k, (d, h) in enumerate(((self.d1, self.x), (self.d2, self.h1), (self.d3, self.h2))):
-            torch.bmm(d.mT, h, out=self.gradients[2 * k])
-            torch.sum(d, 1, out=self.gradients[2 * k + 1])
-        adam.step(self.gradient)
+            torch.bmm(d.mT, h[: len(d)], out=out[2 * k])
+            torch.sum(d, 1, out=out[2 * k + 1])
+
+
+class Weights:
+    """The weights and biases of some networks in float32, all in one vector, so that what is done to each is done in one call.
+
+    The networks' own parameters become views of it.
+
+    Args:
+        networks: lists of three `nn.Linear`.
+        layers: gets a copy of the weights in its dtype.
+        first: the number there of the first of these networks.
+    """
+
+    def __init__(self, networks: list[list[nn.Linear]], layers: Layers, first: int = 0) -> None:
+        self.parameters = [p for linears in networks for linear in linears for p in (linear.weight, linear.bias)]
+        self.copies = [part[first : first + len(networks)] for part in layers.parts]
+        self.vector = torch.empty(sum(copy.numel() for copy in self.copies))
+        for p, place in zip(self.parameters, self.one_by_one(self.vector), strict=True):
+            p.data = place.copy_(p.data)
+        self.parts = self.side_by_side(self.vector)
+        self.refresh()
+
+    def side_by_side(self, vector: Tensor) -> list[Tensor]:
+        """The six parts of a vector, weight and bias of each layer, with the number of the network in front."""
+        parts = vector.split([copy.numel() for copy in self.copies])
+        return [part.view(copy.shape) for part, copy in zip(parts, self.copies, strict=True)]
+
+    def one_by_one(self, vector: Tensor) -> list[Tensor]:
+        """The same parts for each network on its own, in the order of `parameters`."""
+        parts = self.side_by_side(vector)
+        return [part[k] for k in range(len(parts[0])) for part in parts]
+
+    def refresh(self) -> None:
+        """Copies the weights to the layers anew."""
+        torch._foreach_copy_(self.copies, self.parts)
+
+    def follow(self, other: "Weights", tau: float) -> None:
+        """As `TD3.follow`."""
+        self.vector.lerp_(other.vector, tau)
         self.refresh()
 
 
 class Adam:
-    """PyTorch's fused Adam on the one vector of a `Networks`.
+    """PyTorch's fused Adam on the one vector of a `Weights`.
 
     Its state stays the optimizer's, parameter by parameter, so that a checkpoint holds what it always held.
 
     Args:
         optimizer: a `torch.optim.Adam` of the networks' parameters.
-        networks: a `Networks`.
+        weights: a `Weights`.
+        dtype: of the gradients.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, networks: Networks) -> None:
-        self.settings, self.master = optimizer.param_groups[0], networks.master
-        self.gradient, self.exp_avg, self.exp_avg_sq = (torch.zeros_like(self.master) for _ in range(3))
-        self.steps = []
-        moments = (networks.one_by_one(self.exp_avg), networks.one_by_one(self.exp_avg_sq))
-        for p, exp_avg, exp_avg_sq in zip(networks.parameters, *moments, strict=True):
+    def __init__(self, optimizer: torch.optim.Optimizer, weights: Weights, dtype: torch.dtype) -> None:
+        self.settings, self.weights = optimizer.param_groups[0], weights
+        self.computed = torch.empty_like(weights.vector, dtype=dtype)
+        self.gradients = weights.side_by_side(self.computed)
+        self.gradient, self.exp_avg, self.exp_avg_sq = (torch.zeros_like(weights.vector) for _ in range(3))
+        self.steps = torch.zeros(len(weights.parameters))
+        moments = (weights.one_by_one(self.exp_avg), weights.one_by_one(self.exp_avg_sq))
+        for p, step, exp_avg, exp_avg_sq in zip(weights.parameters, self.steps, *moments, strict=True):
             before = optimizer.state[p]
-            self.steps.append(before.get("step", torch.zeros(())))
             if before:
+                step.copy_(before["step"])
                 exp_avg.copy_(before["exp_avg"])
                 exp_avg_sq.copy_(before["exp_avg_sq"])
-            before.update(step=self.steps[-1], exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
+            before.update(step=step, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
 
-    def step(self, gradient: Tensor) -> None:
-        """One step along `gradient`, a vector as long as all weights together."""
-        self.gradient.copy_(gradient)
-        torch._foreach_add_(self.steps, 1)
+    def step(self, layers: Layers) -> None:
+        """After `layers.backward`: one step along the gradients by weights and biases."""
+        layers.by_parts(self.gradients)
+        self.gradient.copy_(self.computed)
+        self.steps.add_(1)
         beta1, beta2 = self.settings["betas"]
         torch._fused_adam_(
-            [self.master], [self.gradient], [self.exp_avg], [self.exp_avg_sq], [], self.steps[:1],
+            [self.weights.vector], [self.gradient], [self.exp_avg], [self.exp_avg_sq], [], [self.steps[0]],
             lr=self.settings["lr"], beta1=beta1, beta2=beta2, eps=self.settings["eps"], weight_decay=0.0, amsgrad=False,
             maximize=False,
         )  # fmt: skip
+        self.weights.refresh()
 
 
 class Bf16Update:
@@ -153,45 +167,51 @@ class Bf16Update:
 
     def __init__(self, policy: "TD3", dtype: torch.dtype = torch.bfloat16) -> None:
         self.policy = policy
-
-        def side_by_side(network, *names):
-            return Networks([[getattr(network, layer) for layer in layers] for layers in names], dtype)
-
         first, second = ("l1", "l2", "l3"), ("l4", "l5", "l6")
-        self.actor = side_by_side(policy.actor, first)
-        self.actor_target = side_by_side(policy.actor_target, first)
-        self.critic = side_by_side(policy.critic, first, second)
-        self.critic_target = side_by_side(policy.critic_target, first, second)
-        self.Q1 = self.critic.first()
-        self.actor_adam, self.critic_adam = Adam(policy.actor_optimizer, self.actor), Adam(policy.critic_optimizer, self.critic)
+
+        def linears(network, *names):
+            return [[getattr(network, layer) for layer in layers] for layers in names]
+
+        def layers(network, count):
+            return Layers([p.shape for linear in linears(network, first)[0] for p in (linear.weight, linear.bias)], count, dtype)
+
+        self.actor, self.actor_target = layers(policy.actor, 1), layers(policy.actor, 1)
+        self.critics = layers(policy.critic, 4)  # the two critics, then the two targets
+
+        self.actor_weights = Weights(linears(policy.actor, first), self.actor)
+        self.actor_target_weights = Weights(linears(policy.actor_target, first), self.actor_target)
+        self.critic_weights = Weights(linears(policy.critic, first, second), self.critics)
+        self.critic_target_weights = Weights(linears(policy.critic_target, first, second), self.critics, first=2)
+        self.actor_adam = Adam(policy.actor_optimizer, self.actor_weights, dtype)
+        self.critic_adam = Adam(policy.critic_optimizer, self.critic_weights, dtype)
 
     @torch.no_grad()
     def update_critics(
         self, state: Tensor, action: Tensor, next_state: Tensor, reward: Tensor, not_done: Tensor
     ) -> dict[str, Tensor]:
         policy, limit = self.policy, self.policy.max_action
-        noise = (torch.randn_like(action) * policy.policy_noise).clamp_(-policy.noise_clip, policy.noise_clip)
-        next_action = torch.tanh(self.actor_target.forward(next_state)[0]).float().mul_(limit)
-        next_action = next_action.add_(noise).clamp_(-limit, limit)
-        target_Q = self.critic_target.forward(torch.cat([next_state, next_action], 1)).float().amin(0)
-        target_Q = reward + not_done * policy.discount * target_Q
+        noise = torch.randn_like(action).mul_(policy.policy_noise).clamp_(-policy.noise_clip, policy.noise_clip)
+        next_action = torch.tanh(self.actor_target.forward(next_state.unsqueeze(0))[0])
+        next_action = noise.add_(next_action, alpha=limit).clamp_(-limit, limit)
 
-        current_Q = self.critic.forward(torch.cat([state, action], 1)).float()
+        now, then = torch.cat([state, action], 1), torch.cat([next_state, next_action], 1)
+        current_Q, target_Q = self.critics.forward(torch.stack([now, now, then, then])).float().chunk(2)
+        target_Q = torch.addcmul(reward, not_done, target_Q.amin(0), value=policy.discount)
         error = current_Q - target_Q
-        self.critic.backward(error * (2 / len(state)))
-        self.critic.descend(self.critic_adam)
+        self.critics.backward(error * (2 / len(state)))
+        self.critic_adam.step(self.critics)
         return {"critic_loss": 2 * error.square().mean(), "Q": current_Q[0].mean()}
 
     @torch.no_grad()
     def update_actor_and_targets(self, state: Tensor) -> dict[str, Tensor]:
         policy = self.policy
-        action = torch.tanh(self.actor.forward(state)[0]).float()
-        Q = self.Q1.forward(torch.cat([state, policy.max_action * action], 1))
-        self.Q1.backward(torch.full_like(Q, -1 / len(state)))
-        by_action = policy.max_action * self.Q1.by_inputs(first=state.shape[1])
+        action = torch.tanh(self.actor.forward(state.unsqueeze(0))).float()
+        Q = self.critics.forward(torch.cat([state.unsqueeze(0), policy.max_action * action], 2))
+        self.critics.backward(torch.full_like(Q, -policy.max_action / len(state)))
+        by_action = self.critics.by_inputs()[:, :, state.shape[1] :]
         self.actor.backward(by_action * (1 - action.square()))
-        self.actor.descend(self.actor_adam)
+        self.actor_adam.step(self.actor)
 
-        for target, network in ((self.critic_target, self.critic), (self.actor_target, self.actor)):
-            target.follow(network, policy.tau)
+        self.critic_target_weights.follow(self.critic_weights, policy.tau)
+        self.actor_target_weights.follow(self.actor_weights, policy.tau)
         return {"actor_loss": -Q.float().mean()}

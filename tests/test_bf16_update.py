@@ -72,8 +72,8 @@ def test_in_bfloat16_the_first_gradients_are_those_of_autocast(full_buffer):
     for _ in range(2):
         autograd.train(source, B), by_hand.train(source, B)
         for network in ("critic", "actor"):
-            networks = getattr(by_hand.update_critics.__self__, network)
-            gradients = networks.one_by_one(networks.gradient)
+            adam = getattr(by_hand.update_critics.__self__, f"{network}_adam")
+            gradients = adam.weights.one_by_one(adam.computed)
             for a, b in zip(getattr(autograd, network).parameters(), gradients, strict=True):
                 if a.grad is not None:
                     assert torch.cosine_similarity(a.grad.flatten(), b.float().flatten(), 0) > 0.99
