@@ -9,7 +9,6 @@ understand TD3.
 Shapes: `K` networks side by side, `B` the batch, `I`, `H`, `O` the inputs, hidden units and outputs.
 """
 
-from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -173,7 +172,9 @@ class Bf16Update:
             return [[getattr(network, layer) for layer in layers] for layers in names]
 
         def layers(network, count):
-            return Layers([p.shape for linear in linears(network, first)[0] for p in (linear.weight, linear.bias)], count, dtype)
+            return Layers(
+                [p.shape for linear in linears(network, first)[0] for p in (linear.weight, linear.bias)], count, dtype
+            )
 
         self.actor, self.actor_target = layers(policy.actor, 1), layers(policy.actor, 1)
         self.critics = layers(policy.critic, 4)  # the two critics, then the two targets

@@ -31,6 +31,9 @@ import psutil
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+sys.path.append(str(ROOT))
+import style  # noqa: E402
+
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 """Between these lines of RESULTS.md, sections are written by this program; all else there is written by hand."""
 
@@ -243,7 +246,9 @@ def training_rows(seconds):
         rows.append(row)
     rows[0].bound, rows[0].met = "2,500 steps/s", ours["steps"] >= 2500
     total = ours["memory"] + ours["buffer_bytes"]
-    words = f"{total / 1e9:.2f} GB: {ours['memory'] / 1e9:.2f} GB in use + {ours['buffer_bytes'] / 1e9:.2f} GB full buffer"
+    words = (
+        f"{total / 1e9:.2f} GB: {ours['memory'] / 1e9:.2f} GB in use + {ours['buffer_bytes'] / 1e9:.2f} GB to fill the buffer"
+    )
     rows.append(Row("memory of training (PSS of all processes)", words, bound="at most 1.2 GB", met=total <= 1.2e9))
     return rows
 
@@ -363,43 +368,91 @@ def learning_rows(seeds=(0, 1, 2), level=2500, minutes=60, again=True):
     return [row, to_high, Row(f"best mean return, seed {seeds[0]}", ", ".join(best))]
 
 
-def same_result_rows(seeds=(0, 1, 2), again=True, **arguments):
+AGENTS = {"plain": "plain transcription", "float32": "TD3.py in float32", "bf16": "bf16_update.py"}
+"""Who learns to swing up the pendulum, in `measure.py learn`."""
+
+
+def same_result_rows(seeds=(0, 1, 2, 3, 4), ant_seeds=(0, 1, 2), level=-200, again=True, **arguments):
     """Our update and the plain transcription in the same loop: what is learned must not depend on how fast it goes.
 
-    A pendulum to swing up with the paper's settings, an experiment to each core; and the ant with the fast recipe, with
-    matrices in float32 and autograd (`learn_ant_in_float32`) beside the curves of `learning_rows`.
+    Gymnasium's pendulum with the paper's settings, an experiment to each core; and the ant with the fast recipe, with
+    matrices in float32 and autograd (`learn_ant_in_float32`) beside the curves of `learning_rows`.  Drawn in same_result.png.
     """
-    path, agents = HERE / "same_result.csv", ("plain", "float32", "bf16")
+    path = HERE / "same_result.csv"
     if again:
-        jobs = [(agent, seed) for seed in seeds for agent in agents]
+        jobs = [(agent, seed) for seed in seeds for agent in AGENTS]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = list(pool.map(lambda job: measure("learn", agent=job[0], seed=job[1], **arguments), jobs))
         for each in found:
             if "error" in each:
-                return [not_run("final mean return, same loop", each)]
+                return [not_run("learning in the same loop", each)]
         lines = [[*job, steps, f"{mean:.1f}"] for job, each in zip(jobs, found, strict=True) for steps, mean in each["curve"]]
         with open(path, "w", newline="") as f:
             csv.writer(f).writerows([["agent", "seed", "timesteps", "mean_return"], *lines])
     with open(path, newline="") as f:
-        finals = {(row["agent"], int(row["seed"])): float(row["mean_return"]) for row in csv.DictReader(f)}  # the last of each
-    texts = {agent: ", ".join(f"{finals[agent, seed]:.0f}" for seed in seeds) for agent in agents}
-    words = ", ".join(map(str, seeds))
-    what = f"final mean return, pendulum swing-up, seeds {words}"
-    rows = [Row(f"{what}, {agent}", texts[agent], f"plain transcription: {texts['plain']}") for agent in agents[1:]]
+        curves = {}
+        for row in csv.DictReader(f):
+            curves.setdefault((row["agent"], int(row["seed"])), []).append((int(row["timesteps"]), float(row["mean_return"])))
 
-    ours, float32 = ([HERE / f"ours_{kind}seed{seed}.csv" for seed in seeds] for kind in ("", "float32_"))
-    if all(curve.exists() for curve in ours):
-        if again:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(learn_ant_in_float32, seeds))
-        curves = [read_curve(curve) for curve in ours + float32]
-        end = min(curve[-1]["timesteps"] for curve in curves)
-        best = [max(row["mean_return"] for row in curve if row["timesteps"] <= end) for curve in curves]
-        texts = [", ".join(f"{value:,.0f}" for value in part) for part in (best[: len(seeds)], best[len(seeds) :])]
-        rows.append(
-            Row(f"best mean return of the ant until {end:,.0f} steps, seeds {words}", texts[0], f"in float32: {texts[1]}")
-        )
+    def steps_to(curve):
+        return next((f"{steps:,}" for steps, mean in curve if mean >= level), "never")
+
+    def late(curve):
+        return f"{statistics.median(mean for _, mean in curve[-5:]):.0f}"
+
+    rows = []
+    for what, figure in (
+        (f"steps of the pendulum to a mean return of {level}", steps_to),
+        ("median of the pendulum's last five mean returns", late),
+    ):
+        texts = {agent: ", ".join(figure(curves[agent, seed]) for seed in seeds) for agent in AGENTS}
+        for agent in list(AGENTS)[1:]:
+            ours = f"{AGENTS[agent]}: {texts[agent]}"
+            rows.append(Row(f"{what}, seeds {', '.join(map(str, seeds))}", ours, f"{AGENTS['plain']}: {texts['plain']}"))
+
+    ours, float32 = ([HERE / f"ours_{kind}seed{seed}.csv" for seed in ant_seeds] for kind in ("", "float32_"))
+    if not all(curve.exists() for curve in ours):
+        return rows
+    if again:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(learn_ant_in_float32, ant_seeds))
+    ants = {"bf16": [read_curve(curve) for curve in ours], "float32": [read_curve(curve) for curve in float32]}
+    end = min(curve[-1]["timesteps"] for some in ants.values() for curve in some)
+    for some in ants.values():
+        some[:] = [[row for row in curve if row["timesteps"] <= end] for curve in some]
+    texts = {k: ", ".join(f"{max(row['mean_return'] for row in curve):,.0f}" for curve in some) for k, some in ants.items()}
+    what = f"best mean return of the ant until {end:,.0f} steps, seeds {', '.join(map(str, ant_seeds))}"
+    rows.append(Row(what, f"{AGENTS['bf16']}: {texts['bf16']}", f"{AGENTS['float32']}: {texts['float32']}"))
+    draw_same_result(curves, ants, HERE / "same_result.png")
     return rows
+
+
+def draw_same_result(pendulum, ants, path):
+    """Learning curves, a line for each seed.
+
+    Args:
+        pendulum: {(agent, seed): list of (environment steps, mean return)}.
+        ants: {agent: a list of curves as `read_curve` gives them}.
+        path: of the picture.
+    """
+    looks = {
+        "plain": {"color": style.GREY, "linestyle": ":"},
+        "float32": {"color": style.OKABE_ITO[0], "linestyle": "--"},
+        "bf16": {"color": style.OKABE_ITO[1]},
+    }
+    figure, (top, bottom) = style.figure(5, 7, rows=2, dpi=160)
+    for (agent, _), curve in pendulum.items():
+        top.plot(*zip(*curve, strict=True), label=AGENTS[agent], linewidth=1.5, **looks[agent])
+    for agent, curves in ants.items():
+        for curve in curves:
+            points = [(row["timesteps"], row["mean_return"]) for row in curve]
+            bottom.plot(*zip(*points, strict=True), label=AGENTS[agent], linewidth=1.5, **looks[agent])
+    for axes, title in ((top, "a pendulum to swing up"), (bottom, "the ant, fast recipe")):
+        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # one for each agent
+        axes.set(xlabel="environment steps", ylabel="mean return of 10 episodes", title=title)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
+        style.legend(axes, handles=handles.values(), labels=handles.keys())
+    figure.savefig(path)
 
 
 def learn_ant_in_float32(seed, steps=300_000):

@@ -11,11 +11,8 @@ import csv
 import sys
 from pathlib import Path
 
-from bench import HERE, ROOT, check_idle, machine, measure
+from bench import HERE, check_idle, machine, measure, style
 from matplotlib.ticker import FuncFormatter, NullLocator
-
-sys.path.append(str(ROOT))
-import style  # noqa: E402
 
 ANTS = [1, 2, 4, 8, 16, 32]
 BATCHES = [64, 128, 256, 512, 1024, 2048, 4096]

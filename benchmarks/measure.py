@@ -153,7 +153,7 @@ def train(seconds=25.0, num_envs=16, one_process_per_ant=False):
         "steps": rate,
         "updates": result.policy.total_it * rate / steps,
         "threads": torch.get_num_threads(),
-        "buffer_bytes": 4 * widths * args.buffer_size,
+        "buffer_bytes": 4 * widths * max(args.buffer_size - steps, 0),
     }
 
 
@@ -261,7 +261,7 @@ def first_frame():
 # --- the same learning result ------------------------------------------------------------------------------------------------
 
 
-def learn(agent="plain", seed=0, env="InvertedPendulumSwingupBulletEnv-v0", steps=30_000, start=1_000, every=5_000):
+def learn(agent="plain", seed=0, env="Pendulum-v1", steps=15_000, start=1_000, every=1_000):
     """A learning curve of `agent` ("plain", "float32" or "bf16"): one environment, one update a step, the paper's settings.
 
     Returns:

@@ -4,8 +4,9 @@
 .venv/bin/python scripts/anywhere.py https://github.com/OWNER/NAME    once, when the public address is known (or has changed)
 
 The address is kept in one place, `[project.urls]` of pyproject.toml; cells and badges are made from it, and
-tests/test_anywhere.py holds them to it. Without an address there are no badges, and the cell says on Colab what is missing.
-Run again, it changes nothing. Outputs stay as they are; only the numbers of the cells below a new one go up.
+tests/test_anywhere.py holds them to it. Without an address the badges lead to where Colab, Binder and Codespaces ask for one, and
+so does the cell on Colab. Run again, it changes nothing. Outputs stay as they are; only the numbers of the cells below a new one
+go up.
 """
 
 import json
@@ -17,13 +18,8 @@ from install import ROOT, read_project
 ID = "colab"
 """The cell's id, by which it is found again."""
 
-NO_ADDRESS = """\
-# For Google Colab alone. Everywhere else this cell does nothing.
-import sys
-
-if "google.colab" in sys.modules:
-    raise SystemExit("This notebook does not know where its repository is: run it in a clone instead, as README.md says.")
-"""
+ASK = 'input("The address of this repository, like https://github.com/OWNER/NAME: ")'
+"""What stands in the cell for the address while there is none."""
 
 CELL = """\
 # For Google Colab alone: fetches the rest of the repository and installs what Colab lacks. Everywhere else it does nothing.
@@ -31,11 +27,19 @@ import sys
 from pathlib import Path
 
 if "google.colab" in sys.modules and not Path("TD3.py").exists():
-    !git clone --quiet --depth 1 {address} ant
+    address = {address}
+    !git clone --quiet --depth 1 "{{address}}" ant
+    if not Path("ant/TD3.py").exists():
+        raise SystemExit(f"Nothing came from {{address!r}}: run this cell again with the repository's address on GitHub.")
     %cd -q ant
     !{{sys.executable}} scripts/install.py --colab
     sys.path.insert(0, "")
 """
+
+BADGE = "[![Open {what}]({image})]({link})"
+COLAB, COLAB_IMAGE = "https://colab.research.google.com/github/", "https://colab.research.google.com/assets/colab-badge.svg"
+BINDER, BINDER_IMAGE = "https://mybinder.org/", "https://mybinder.org/badge_logo.svg"
+CODESPACES_IMAGE = "https://github.com/codespaces/badge.svg"
 
 
 def address():
@@ -63,7 +67,7 @@ def write_address(url, folder=ROOT):
 
 def cell(url):
     """The source of the first code cell."""
-    return CELL.format(address=url) if url else NO_ADDRESS
+    return CELL.format(address=f'"{url}"' if url else ASK)
 
 
 def put_cell(notebook, url):
@@ -96,25 +100,35 @@ def put_cell(notebook, url):
 
 
 def badges(url, names):
-    """One line of Markdown: each notebook on Colab, all of them on Binder."""
+    """One line of Markdown: each notebook on Colab, all of them on Binder and in a codespace.
+
+    Args:
+        url: the repository's address, or None: then a badge leads to the form that asks for it.
+        names: {file name: title} of the notebooks.
+    """
+    if not url:
+        links = {"in Colab": (COLAB_IMAGE, COLAB), "on Binder": (BINDER_IMAGE, BINDER)}
+        links["in Codespaces"] = (CODESPACES_IMAGE, "https://github.com/codespaces/new")
+        row = [BADGE.format(what=what, image=image, link=link) for what, (image, link) in links.items()]
+        return " ".join(row) + " Each asks for a repository: paste the address of this page."
     where = url.removeprefix("https://github.com/")
-    colab = [
-        f"[![Open {name} in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"(https://colab.research.google.com/github/{where}/blob/HEAD/{name}) {title}"
+    row = [
+        BADGE.format(what=f"{name} in Colab", image=COLAB_IMAGE, link=f"{COLAB}{where}/blob/HEAD/{name}") + f" {title}"
         for name, title in names.items()
     ]
-    binder = f"[![Open on Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/{where}/HEAD) all"
-    return " · ".join([*colab, binder])
+    binder = BADGE.format(what="on Binder", image=BINDER_IMAGE, link=f"{BINDER}v2/gh/{where}/HEAD")
+    codespaces = BADGE.format(what="in Codespaces", image=CODESPACES_IMAGE, link=f"https://codespaces.new/{where}")
+    return " · ".join([*row, f"{binder} {codespaces} all"])
 
 
 def put_badges(text, url, names):
-    """README.md's text with the line of badges below its title, and without an older one."""
-    title, *lines = text.splitlines(keepends=True)
-    if len(lines) > 1 and lines[1].startswith("[![Open "):
-        del lines[:2]
-    if url:
-        lines[:0] = ["\n", badges(url, names) + "\n"]
-    return title + "".join(lines)
+    """README.md's text with the line of badges below its first commands, and without an older one."""
+    lines = text.splitlines(keepends=True)
+    for old in [k for k, line in enumerate(lines) if line.startswith("[![Open ")]:
+        del lines[old - 1 : old + 1]  # with the empty line above
+    place = lines.index("```\n") + 1
+    lines[place:place] = ["\n", badges(url, names) + "\n"]
+    return "".join(lines)
 
 
 def titles(paths):
@@ -142,7 +156,9 @@ def main(arguments):
     readme = ROOT / "README.md"
     readme.write_text(put_badges(readme.read_text(encoding="utf-8"), url, titles(paths)), encoding="utf-8")
     if not url:
-        print("The public address is not known yet, so there are no badges: name it, as in the first lines of this file.")
+        print(
+            "The public address is not known yet, so the badges lead to forms that ask for it: see the first lines of this file."
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import types
+from pathlib import Path
 
 import anywhere
 import install
@@ -19,24 +20,30 @@ NOTEBOOKS = sorted(ROOT.glob("*.ipynb"))
 
 
 class Shell:
-    """Stands for IPython: keeps what it is told instead of doing it."""
+    """Stands for IPython: keeps what it is told instead of doing it, but a clone leaves a file where it is looked for."""
 
     def __init__(self):
         self.told = []
 
     def system(self, command):
         self.told.append("!" + command)
+        if URL in command:
+            Path("ant").mkdir()
+            Path("ant/TD3.py").touch()
 
     def run_line_magic(self, name, line):
         self.told.append(f"%{name} {line}")
 
 
-def run_cell(source):
-    """Runs a cell's source as a notebook does; what it told IPython, and the names it left behind."""
+def run_cell(source, answer=None):
+    """Runs a cell's source as a notebook does; what it told IPython, and the names it left behind.
+
+    IPython puts the value of `address` into the command; here it is `answer`, what the reader types.
+    """
     shell = Shell()
-    names = {"get_ipython": lambda: shell}
-    exec(TransformerManager().transform_cell(source), names)
-    return shell.told, set(names) - {"get_ipython", "__builtins__"}
+    names = {"get_ipython": lambda: shell, "input": lambda question: answer}
+    exec(TransformerManager().transform_cell(source).replace("{address}", answer or URL), names)
+    return shell.told, set(names) - {"get_ipython", "input", "__builtins__"}
 
 
 @pytest.fixture
@@ -65,9 +72,10 @@ def test_the_cell_does_nothing_elsewhere(url, monkeypatch, tmp_path):
     assert told == [] and names <= {"sys", "Path"} and sys.path == before and not list(tmp_path.iterdir())
 
 
-def test_on_colab_the_cell_fetches_then_enters_then_installs(on_colab):
-    told, _ = run_cell(anywhere.cell(URL))
-    assert told[0] == f"!git clone --quiet --depth 1 {URL} ant"
+@pytest.mark.parametrize("url, answer", [(URL, None), (None, URL)])
+def test_on_colab_the_cell_fetches_then_enters_then_installs(on_colab, url, answer):
+    told, _ = run_cell(anywhere.cell(url), answer)
+    assert told[0] == f'!git clone --quiet --depth 1 "{URL}" ant'
     assert told[1] == "%cd -q ant"
     assert told[2].endswith("scripts/install.py --colab") and len(told) == 3
     assert sys.path[0] == ""
@@ -78,9 +86,10 @@ def test_run_again_on_colab_the_cell_does_nothing(on_colab, tmp_path):
     assert run_cell(anywhere.cell(URL))[0] == []
 
 
-def test_on_colab_without_an_address_the_cell_ends_in_a_sentence(on_colab):
-    with pytest.raises(SystemExit, match="does not know where its repository is: run it in a clone"):
-        run_cell(anywhere.cell(None))
+@pytest.mark.parametrize("answer", ["nonsense", "https://github.com/OWNER/OTHER"])
+def test_on_colab_with_a_wrong_address_the_cell_ends_in_a_sentence(on_colab, answer):
+    with pytest.raises(SystemExit, match=f"Nothing came from '{answer}': run this cell again with"):
+        run_cell(anywhere.cell(None), answer)
 
 
 @pytest.mark.parametrize("title", ["markdown", "code"])
@@ -102,7 +111,7 @@ def test_putting_the_cell_in_keeps_outputs_and_counts_from_one(title):
     anywhere.put_cell(again, URL)
     assert again == notebook
     anywhere.put_cell(again, URL + "2")
-    assert f"{URL}2 ant" in "".join(again["cells"][title == "markdown"]["source"])
+    assert f'address = "{URL}2"' in "".join(again["cells"][title == "markdown"]["source"])
 
 
 def test_a_notebook_that_was_never_run_stays_so():
@@ -138,13 +147,25 @@ def test_readme_has_the_badges_of_the_address():
     assert anywhere.put_badges(text, anywhere.address(), anywhere.titles(NOTEBOOKS)) == text, "run scripts/anywhere.py"
 
 
-def test_badges_come_once_and_go_with_the_address():
-    text = "# Title\n\nText.\n"
-    with_badges = anywhere.put_badges(text, URL, {"a.ipynb": "Run", "b.ipynb": "Walk"})
-    assert "colab/github" not in with_badges and "colab.research.google.com/github/OWNER/NAME/blob/HEAD/b.ipynb" in with_badges
-    assert "mybinder.org/v2/gh/OWNER/NAME/HEAD" in with_badges and with_badges.startswith("# Title\n\n[![Open")
-    assert anywhere.put_badges(with_badges, URL, {"a.ipynb": "Run", "b.ipynb": "Walk"}) == with_badges
-    assert anywhere.put_badges(with_badges, None, {}) == text
+def test_badges_come_once_and_change_with_the_address():
+    text, names = "# Title\n\n```bash\nmake\n```\n\nText.\n", {"a.ipynb": "Run", "b.ipynb": "Walk"}
+    asking = anywhere.put_badges(text, None, names)
+    assert asking.startswith("# Title\n\n```bash\nmake\n```\n\n[![Open in Colab]") and asking.endswith(
+        "paste the address of this page.\n\nText.\n"
+    )
+    for form in ("https://colab.research.google.com/github/", "https://mybinder.org/", "https://github.com/codespaces/new"):
+        assert f"]({form})" in asking
+    with_badges = anywhere.put_badges(asking, URL, names)
+    for link in (
+        "https://colab.research.google.com/github/OWNER/NAME/blob/HEAD/a.ipynb",
+        "https://colab.research.google.com/github/OWNER/NAME/blob/HEAD/b.ipynb",
+        "https://mybinder.org/v2/gh/OWNER/NAME/HEAD",
+        "https://codespaces.new/OWNER/NAME",
+    ):
+        assert f"]({link})" in with_badges
+    assert with_badges.count("[![Open a.ipynb in Colab]") == 1 and "paste" not in with_badges
+    assert anywhere.put_badges(with_badges, URL, names) == with_badges
+    assert anywhere.put_badges(with_badges, None, names) == asking
 
 
 # ------------------------------------------------------------------------------------------------- what Colab is given

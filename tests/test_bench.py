@@ -165,7 +165,7 @@ def test_rows_of_training(monkeypatch):
     assert sb3.ours == "2,600 steps/s, 325 updates/s, cores 97 + 93 %" and sb3.met and sbx.met is None
     assert sb3.ratio == processes.ratio == 20
     assert sbx.ratio is None and sbx.peer == "SBX's TD3 not run: No module named 'sbx'"
-    assert memory.ours == "1.16 GB: 0.90 GB in use + 0.26 GB full buffer" and memory.met
+    assert memory.ours == "1.16 GB: 0.90 GB in use + 0.26 GB to fill the buffer" and memory.met
 
 
 def curve(*points):
@@ -193,25 +193,39 @@ def test_rows_of_learning(monkeypatch, tmp_path):
 
 
 def test_rows_of_the_same_result(monkeypatch, tmp_path):
-    """The last mean of each pendulum run, and the best of each ant up to the end of the shortest curve."""
+    """Of each pendulum run the steps to the level and the median of the last five; the best of each ant up to the shortest."""
     monkeypatch.setattr(bench, "HERE", tmp_path)
-    level = {"plain": 100, "float32": 200, "bf16": 300}
-    found = lambda name, agent, seed: {"curve": [[5000, 1.0], [10000, float(level[agent] + seed)]]}  # noqa: E731
+    ends = {"plain": [-900, -150, -150, -600, -150, -160], "float32": [-300, -100, -100, -100, -100, -100], "bf16": [-900] * 6}
+
+    def found(name, agent, seed):
+        return {"curve": [(1000 * (k + 1), float(mean - seed)) for k, mean in enumerate(ends[agent])]}
+
     monkeypatch.setattr(bench, "measure", found)
-    rows = bench.same_result_rows()
-    assert [(row.ours, row.peer) for row in rows] == [
-        ("200, 201, 202", "plain transcription: 100, 101, 102"), ("300, 301, 302", "plain transcription: 100, 101, 102")]  # fmt: skip
+    rows = bench.same_result_rows(seeds=(0, 1))
+    assert [row.what for row in rows[::2]] == [
+        "steps of the pendulum to a mean return of -200, seeds 0, 1",
+        "median of the pendulum's last five mean returns, seeds 0, 1",
+    ]
+    assert {row.peer for row in rows[:2]} == {"plain transcription: 2,000, 2,000"}
+    assert {row.peer for row in rows[2:]} == {"plain transcription: -150, -151"}
+    assert [row.ours for row in rows] == [
+        "TD3.py in float32: 2,000, 2,000",
+        "bf16_update.py: never, never",
+        "TD3.py in float32: -100, -101",
+        "bf16_update.py: -900, -901",
+    ]
     head = "timesteps,seconds,mean_return\n"
     for seed in range(3):
         (tmp_path / f"ours_seed{seed}.csv").write_text(f"{head}10,1,5\n20,2,{seed}\n30,3,9000\n")
         (tmp_path / f"ours_float32_seed{seed}.csv").write_text(f"{head}10,1,{seed}\n20,2,7\n")
     monkeypatch.setattr(bench, "measure", None)
-    ant = bench.same_result_rows(again=False)[-1]
+    ant = bench.same_result_rows(seeds=(0, 1), again=False)[-1]
     assert (ant.what, ant.ours, ant.peer) == (
         "best mean return of the ant until 20 steps, seeds 0, 1, 2",
-        "5, 5, 5",
-        "in float32: 7, 7, 7",
+        "bf16_update.py: 5, 5, 5",
+        "TD3.py in float32: 7, 7, 7",
     )
+    assert (tmp_path / "same_result.png").stat().st_size > 10_000
 
 
 # --- RESULTS.md --------------------------------------------------------------------------------------------------------------
@@ -297,7 +311,8 @@ def test_a_measurement_that_fails_says_why():
 def test_training_is_measured_with_the_learner_at_work(one_process_per_ant):
     found = bench.measure("train", seconds=4, one_process_per_ant=one_process_per_ant)
     assert "error" not in found, found["error"]
-    assert found["steps"] > 0 and found["updates"] > 0 and found["buffer_bytes"] == 4 * 66 * Args().buffer_size
+    assert found["steps"] > 0 and found["updates"] > 0
+    assert 0 < found["buffer_bytes"] < 4 * 66 * Args().buffer_size, "what the run filled is in use already"
 
 
 def test_the_same_loop_learns_with_every_agent(monkeypatch):
