@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 import style
 from style import GREY, INK, LARGE, LINE, MEDIUM, OKABE_ITO, SMALL
+from utils import read_curve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,10 +140,10 @@ def plot_seeds(groups: dict[str, list[str]]) -> "Figure":
     for (label, paths), color in zip(groups.items(), OKABE_ITO, strict=False):
         if not paths:
             raise ValueError(f"groups['{label}'] is empty: expected paths of learning curves, results/NAME.csv.")
-        tables = [np.genfromtxt(path, delimiter=",", names=True) for path in paths]
+        tables = [read_curve(path) for path in paths]
         for table in tables:
             ax.plot(table["timesteps"] / 1e6, table["mean_return"], color=color, linewidth=1, alpha=0.6)
-        shortest = min(tables, key=len)["timesteps"]
+        shortest = min((table["timesteps"] for table in tables), key=len)
         mean = np.mean([table["mean_return"][: len(shortest)] for table in tables], axis=0)
         ax.plot(
             shortest / 1e6, mean, color=color, linewidth=3, label=f"{label} ({len(paths)} seed{'s' if len(paths) > 1 else ''})"

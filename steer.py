@@ -112,7 +112,7 @@ class Life:
         self.path.append(self.where())
         if fell:
             self.falls, self.fallen = self.falls + 1, STEPS_A_SECOND
-        elif np.hypot(*np.subtract(self.where(), self.targets[0])) <= REACHED and len(self.targets) > 1:
+        elif self.env.robot.to_go() <= REACHED and len(self.targets) > 1:
             self.reached += 1
             self.targets.popleft()
             self.env.set_target(*self.targets[0])
@@ -229,10 +229,9 @@ class Page:
             lines = [np.array([speed for speed, _ in history])]
             lines += [np.array([terms[name] for _, terms in history]) for name in self.lines[1:]]
             self.plot.data = (time_[kept], *(np.convolve(y, np.ones(smooth) / smooth, "valid")[::4] for y in lines))
-        to_go = np.hypot(*np.subtract(life.where(), life.targets[0]))
         fallen = "**It has fallen.** " if life.fallen else ""
         self.status.content = (
-            f"{fallen}{to_go:.1f} m to go, points in the path: {len(life.targets)}  \n"
+            f"{fallen}{life.env.robot.to_go():.1f} m to go, points in the path: {len(life.targets)}  \n"
             f"points reached: {life.reached}, falls: {life.falls}"
         )
 

@@ -439,6 +439,12 @@ def in_notebook() -> bool:
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
+def read_curve(path: str | Path) -> dict[str, np.ndarray]:
+    """The learning curve in a file `results/NAME.csv`: an array for each column, as in `Result.curve`."""
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
+
+
 def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = None, figure: "Figure | None" = None) -> "Figure":
     """Draws a learning curve: the mean return of each evaluation, and the range from the lowest to the highest episode.
 
@@ -453,8 +459,7 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     import style  # here, because a training run in a terminal draws nothing
 
     if isinstance(curve, (str, Path)):
-        table = np.genfromtxt(curve, delimiter=",", names=True)
-        curve = {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
+        curve = read_curve(curve)
     if figure is None:
         figure, axes = style.figure(6, 3.6)
         axes.set(xlabel="environment steps (millions)", ylabel="return of an episode")

@@ -30,7 +30,7 @@ from override_ant import REACHED
 from painter import Scene, painters, shared_palette, write_pictures
 from style import LINE, OKABE_ITO, SMALL
 from TD3 import TD3
-from utils import SHIPPED, checkpoint
+from utils import checkpoint
 from vector import dimensions, make_env, quiet
 
 if TYPE_CHECKING:
@@ -582,7 +582,7 @@ def trained_in(name: str | Path) -> str:
         return "AntBulletEnv-v0"
 
 
-MODEL = "random_circle_final" if (SHIPPED / "models" / "random_circle_final").is_dir() else "base_ant_final"
+MODEL = "random_circle_final"
 """The model that `python viewer.py ant` shows."""
 
 FILM_SECONDS = 14.0
