@@ -529,7 +529,9 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
             if np.linalg.norm(target - run.path[0]) < 500:  # the stock ant's is a kilometre away
                 ax.plot(*target, "*", color=color, markeredgecolor="black", markersize=17, zorder=2)
                 if len(run.points) > 1:
-                    ax.annotate(f"{k + 1}", target, (7, 5), textcoords="offset points", fontsize=SMALL, weight="bold", zorder=5)
+                    away = 15 * _outward(np.vstack([run.path[0], run.points]), k + 1)
+                    middle = {"ha": "center", "va": "center", "fontsize": SMALL, "weight": "bold", "zorder": 5}
+                    ax.annotate(f"{k + 1}", target, away, textcoords="offset points", **middle)
     kinds = {"start": ("o", "white", 8), "end": ("o", "grey", 10), "fell": ("X", "grey", 10), "target": ("*", "grey", 15)}
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=color, markeredgecolor="black", markersize=size, label=label)
@@ -541,6 +543,15 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
     ax.margins(0.08)
     ax.set(xlabel="x (m)", ylabel="y (m)")
     return figure
+
+
+def _outward(corners, k):
+    """A unit vector away from both lines that meet in corner `k` of a path: there a number lies on neither."""
+    ways = [corners[k] - corners[j] for j in (k - 1, k + 1) if j < len(corners)]
+    away = sum(way / max(np.linalg.norm(way), 1e-9) for way in ways)
+    if np.linalg.norm(away) < 0.1:  # straight on, so to the left
+        away = np.array([-ways[0][1], ways[0][0]])
+    return away / max(np.linalg.norm(away), 1e-9)
 
 
 # --- a saved policy, and the command line ----------------------------------------------------------------------------------
