@@ -394,21 +394,25 @@ def same_result_rows(seeds=(0, 1, 2, 3, 4), ant_seeds=(0, 1, 2), level=-200, aga
         for row in csv.DictReader(f):
             curves.setdefault((row["agent"], int(row["seed"])), []).append((int(row["timesteps"]), float(row["mean_return"])))
 
-    def steps_to(curve):
-        return next((f"{steps:,}" for steps, mean in curve if mean >= level), "never")
+    def first(curve):
+        return next((k for k, (_, mean) in enumerate(curve) if mean >= level), len(curve))
 
-    def late(curve):
-        return f"{statistics.median(mean for _, mean in curve[-5:]):.0f}"
+    def steps_to(agent):
+        some = [curves[agent, seed] for seed in seeds]
+        return ", ".join(f"{curve[first(curve)][0]:,}" if first(curve) < len(curve) else "never" for curve in some)
+
+    def below_again(agent):
+        after = [mean for seed in seeds for _, mean in curves[agent, seed][first(curves[agent, seed]) + 1 :]]
+        return f"{sum(mean < level for mean in after)} of {len(after)}"
 
     rows = []
-    for what, figure in (
+    for what, figures in (
         (f"steps of the pendulum to a mean return of {level}", steps_to),
-        ("median of the pendulum's last five mean returns", late),
+        ("evaluations after that which fall below it", below_again),
     ):
-        texts = {agent: ", ".join(figure(curves[agent, seed]) for seed in seeds) for agent in AGENTS}
         for agent in list(AGENTS)[1:]:
-            ours = f"{AGENTS[agent]}: {texts[agent]}"
-            rows.append(Row(f"{what}, seeds {', '.join(map(str, seeds))}", ours, f"{AGENTS['plain']}: {texts['plain']}"))
+            words = [f"{AGENTS[each]}: {figures(each)}" for each in (agent, "plain")]
+            rows.append(Row(f"{what}, seeds {', '.join(map(str, seeds))}", *words))
 
     ours, float32 = ([HERE / f"ours_{kind}seed{seed}.csv" for seed in ant_seeds] for kind in ("", "float32_"))
     if not all(curve.exists() for curve in ours):
