@@ -59,6 +59,7 @@ class ReplayBuffer:
         self.device = torch.device(device)
         widths = [state_dim, action_dim, state_dim, 1, 1]  # state, action, next_state, reward, not_done
         self.table = torch.empty((max_size, sum(widths)), dtype=torch.float32)  # a transition's numbers lie side by side
+        self.rows = self.table.numpy()  # the same memory: NumPy writes a few rows in a quarter of PyTorch's time
         self.widths = widths
         self.parts = self.table.split(widths, dim=1)
         self.state, self.action, self.next_state, self.reward, self.not_done = self.parts
@@ -118,9 +119,8 @@ class ReplayBuffer:
     def _store(self, *columns):
         """Writes rows of (state, action, next_state, reward, not_done) at the pointer, going round at the end."""
         count = len(columns[0])
-        rows = torch.arange(self.ptr, self.ptr + count) % self.max_size
-        for part, column in zip(self.parts, columns, strict=True):
-            part[rows] = torch.from_numpy(column)
+        rows = np.arange(self.ptr, self.ptr + count) % self.max_size
+        self.rows[rows] = np.concatenate(columns, axis=1)
         self.ptr = (self.ptr + count) % self.max_size
         self.size = min(self.size + count, self.max_size)
 
@@ -177,7 +177,7 @@ class Evaluation:
 
 
 def eval_policy(
-    policy: Any, env: str | VectorEnv, seed: int = EVAL_SEED, eval_episodes: int = 10, workers: int = 2
+    policy: Any, env: str | VectorEnv, seed: int = EVAL_SEED, eval_episodes: int = 10, workers: int = 0
 ) -> Evaluation:
     """Runs whole episodes without exploration noise, many at once.
 
@@ -186,7 +186,8 @@ def eval_policy(
         env: id of an environment, or vector environments to use again and again, such as `make_envs` gives, which stay open.
         seed: episode i is reset with seed + i, whatever was run before.
         eval_episodes: how many.  If there are fewer environments than that, each runs several, one after the other.
-        workers: over how many processes the environments are spread, where `env` is an id.
+        workers: over how many processes the environments are spread, where `env` is an id.  With 0 they are in this one: two
+            ants step sooner than two other processes answer (2.1 seconds for ten episodes against 2.7).
 
     Returns:
         an `Evaluation`.
@@ -282,7 +283,7 @@ class Run:
         from torch.utils.tensorboard import SummaryWriter  # here, because it takes a second to import
 
         self.board = SummaryWriter(str(root / "runs" / self.name))
-        self.evaluation_envs = make_envs(args.env, min(args.eval_episodes, MOST_EVAL_ENVS), args.workers and 2)
+        self.evaluation_envs = make_envs(args.env, min(args.eval_episodes, MOST_EVAL_ENVS), workers=0)
         self.stop = StopButton()
         self.display = NotebookDisplay(self) if in_notebook() else TerminalDisplay(self)
 
@@ -341,7 +342,7 @@ class Run:
         return Result(self.name, self.policy, curve, self.best, self.seconds, self.stop.pressed)
 
     def close(self) -> None:
-        """Ends the evaluation's workers and closes what is open; all files are complete before that."""
+        """Closes the evaluation's environments and what else is open; all files are complete before that."""
         self.evaluation_envs.close()
         self.board.close()
         self.display.close()
