@@ -298,8 +298,8 @@ def best_until(curve, minutes):
     return max((row["mean_return"] for row in curve if row["seconds"] <= 60 * minutes), default=float("nan"))
 
 
-def learn_ant(seed, minutes, stop_at=float("inf")):
-    """Trains the stock ant with the fast recipe; the curve, also kept as ours_seedN.csv.
+def learn_ant(seed, minutes, stop_at=float("inf"), name=None):
+    """Trains the stock ant with the fast recipe; the curve, also kept as ours_seedN.csv, or as ours_NAME.csv.
 
     Ends after `minutes`, or when an evaluation's mean return reaches `stop_at`: then by the signal of Ctrl-C, which main.py
     takes as the wish to end in good order.
@@ -325,19 +325,20 @@ def learn_ant(seed, minutes, stop_at=float("inf")):
             log.seek(0)
             if run.returncode:
                 raise RuntimeError(f"main.py ended with {run.returncode}: {log.read().strip().splitlines()[-1]}")
-        shutil.copy(path, HERE / f"ours_seed{seed}.csv")
+        shutil.copy(path, HERE / f"ours_{name or f'seed{seed}'}.csv")
         return read_curve(path)
 
 
 def learning_rows(seeds=(0, 1, 2), level=2500, minutes=60, again=True):
     """Minutes to gym's own "solved" line, and how good the policy of the first seed becomes within an hour.
 
-    Without `again` the rows are made from the curves ours_seedN.csv of an earlier run.
+    Without `again` the rows are made from the curves ours_seedN.csv and ours_hour.csv of earlier runs.
     """
     if again:
-        curves = [learn_ant(seed, minutes, float("inf") if seed == seeds[0] else level) for seed in seeds]
+        curves = [learn_ant(seed, minutes, level) for seed in seeds]
+        hour = learn_ant(seeds[0], minutes, name="hour")
     else:
-        curves = [read_curve(HERE / f"ours_seed{seed}.csv") for seed in seeds]
+        *curves, hour = (read_curve(HERE / f"ours_{name}.csv") for name in [*(f"seed{seed}" for seed in seeds), "hour"])
     recorded = HERE / "sb3_to_2500_seed0.csv"
     when = "recorded earlier"
     if not recorded.exists():
@@ -361,10 +362,9 @@ def learning_rows(seeds=(0, 1, 2), level=2500, minutes=60, again=True):
     row.bound, row.met = "at most 4", median <= 4
     if theirs is not None and median < float("inf"):
         row.ratio = theirs / median
-    first = curves[0]
-    to_high = Row(f"minutes to a mean return of 3,300, seed {seeds[0]}", text(first, 3300))
-    to_high.bound, to_high.met = "within 30", (minutes_to(first, 3300) or float("inf")) <= 30
-    best = [f"{best_until(first, limit):,.0f} at {limit} minutes" for limit in (30, minutes)]
+    to_high = Row(f"minutes to a mean return of 3,300, seed {seeds[0]}", text(hour, 3300))
+    to_high.bound, to_high.met = "within 30", (minutes_to(hour, 3300) or float("inf")) <= 30
+    best = [f"{best_until(hour, limit):,.0f} at {limit} minutes" for limit in (30, minutes)]
     return [row, to_high, Row(f"best mean return, seed {seeds[0]}", ", ".join(best))]
 
 

@@ -179,12 +179,18 @@ def test_minutes_to_a_level_and_best_until():
 
 
 def test_rows_of_learning(monkeypatch, tmp_path):
-    curves = [curve((12, 2600), (50, 3400)), curve((9, 2000), (60, 2200)), curve((8, 2550))]
-    monkeypatch.setattr(bench, "learn_ant", lambda seed, minutes, stop_at: curves[seed])
+    curves = [curve((12, 2600)), curve((9, 2000), (60, 2200)), curve((8, 2550))]
+    hour = curve((12, 2600), (50, 3400))
+
+    def learned(seed, minutes, stop_at=None, name=None):
+        assert (stop_at == 2500) != (name == "hour")
+        return hour if name else curves[seed]
+
+    monkeypatch.setattr(bench, "learn_ant", learned)
     monkeypatch.setattr(bench, "HERE", tmp_path)
     peer = tmp_path / "sb3_to_2500_seed0.csv"
     peer.write_text("timesteps,seconds,mean_return\n10000,60.0,9.8\n20000,2880.0,2569.0\n30000,29")  # a row half written
-    solved, high, best = bench.learning_rows()
+    solved, high, best = bench.learning_rows(seeds=(0, 1, 2))
     assert solved.ours == "median 12.0; 12.0, not within 60, 8.0" and solved.ratio == 4.0
     assert solved.peer == "stable-baselines3, seed 0, recorded earlier: 48.0"
     assert (solved.bound, solved.met) == ("at most 4", False)
