@@ -197,7 +197,7 @@ class Bf16Update:
 
         now, then = torch.cat([state, action], 1), torch.cat([next_state, next_action], 1)
         current_Q, target_Q = self.critics.forward(torch.stack([now, now, then, then])).float().chunk(2)
-        target_Q = torch.addcmul(reward, not_done, target_Q.amin(0), value=policy.discount)
+        target_Q = reward + not_done * policy.discount * target_Q.amin(0)  # as there: one call for it would round otherwise
         error = current_Q - target_Q
         self.critics.backward(error * (2 / len(state)))
         self.critic_adam.step(self.critics)
