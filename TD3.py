@@ -44,7 +44,8 @@ class Actor(nn.Module):
         """(B, S) -> (B, A), each component within [-max_action, max_action]."""
         a = F.relu(self.l1(state))
         a = F.relu(self.l2(a))
-        return self.max_action * torch.tanh(self.l3(a))
+        # in float32: a bfloat16 tanh is exactly 1 from 3.5 on, no gradient comes back from there, and the actor stays there
+        return self.max_action * torch.tanh(self.l3(a).float())
 
 
 class Critic(nn.Module):

@@ -192,7 +192,7 @@ class Bf16Update:
     ) -> dict[str, Tensor]:
         policy, limit = self.policy, self.policy.max_action
         noise = torch.randn_like(action).mul_(policy.policy_noise).clamp_(-policy.noise_clip, policy.noise_clip)
-        next_action = torch.tanh(self.actor_target.forward(next_state.unsqueeze(0))[0])
+        next_action = torch.tanh(self.actor_target.forward(next_state.unsqueeze(0))[0].float())
         next_action = noise.add_(next_action, alpha=limit).clamp_(-limit, limit)
 
         now, then = torch.cat([state, action], 1), torch.cat([next_state, next_action], 1)
@@ -206,7 +206,7 @@ class Bf16Update:
     @torch.no_grad()
     def update_actor_and_targets(self, state: Tensor) -> dict[str, Tensor]:
         policy = self.policy
-        action = torch.tanh(self.actor.forward(state.unsqueeze(0))).float()
+        action = torch.tanh(self.actor.forward(state.unsqueeze(0)).float())
         Q = self.critics.forward(torch.cat([state.unsqueeze(0), policy.max_action * action], 2))
         self.critics.backward(torch.full_like(Q, -policy.max_action / len(state)))
         by_action = self.critics.by_inputs()[:, :, state.shape[1] :]

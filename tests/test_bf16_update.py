@@ -80,6 +80,25 @@ def test_in_bfloat16_the_first_gradients_are_those_of_autocast(full_buffer):
     assert gradients[0].abs().max() > 0, "the actor's"
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_an_actor_far_out_on_its_tanh_finds_back(full_buffer, by_hand):
+    """At 5 a bfloat16 tanh is exactly 1 and its gradient 0: the actor would give one and the same action for ever.
+
+    This happened: seed 3 of the ant, whose return then was 4.5 in every evaluation.
+    """
+    torch.manual_seed(0)
+    agent = TD3(S, A, max_action=1.0, hidden=32, bf16=True)
+    with torch.no_grad():
+        agent.actor.l3.bias.fill_(5.0)
+    agent._choose_update()  # which copies the weights
+    if not by_hand:
+        agent.update_critics, agent.update_actor_and_targets = agent._update_critics, agent._update_actor_and_targets
+    before = agent.actor.l3.bias.detach().clone()
+    for _ in range(2):
+        agent.train(full_buffer(S, A), B)
+    assert agent.actor.l3.bias.detach().sub(before).abs().min() > 1e-5
+
+
 def test_who_uses_it():
     """On a CPU every agent in bfloat16 but one with a LayerNorm, whose gradient is not written out; no agent in float32."""
     by_hand = [isinstance(getattr(agent.update_critics, "__self__", None), Bf16Update) for agent in (
