@@ -441,9 +441,15 @@ def in_notebook() -> bool:
 
 
 def read_curve(path: str | Path) -> dict[str, np.ndarray]:
-    """The learning curve in a file `results/NAME.csv`: an array for each column, as in `Result.curve`."""
-    table = np.genfromtxt(path, delimiter=",", names=True)
-    return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
+    """The learning curve in a file `results/NAME.csv`: an array for each column, as in `Result.curve`.
+
+    A run may still be writing the file: a row that is not whole yet is left out.
+    """
+    with open(path, newline="") as f:
+        header, *rows = list(csv.reader(f)) or [[]]
+    whole = [row for row in rows if len(row) == len(header) and all(row)]
+    table = np.array(whole, dtype=float).reshape(len(whole), len(header))
+    return dict(zip(header, table.T, strict=True))
 
 
 def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = None, figure: "Figure | None" = None) -> "Figure":

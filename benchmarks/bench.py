@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.append(str(ROOT))
 import style  # noqa: E402
+from utils import read_curve  # noqa: E402
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 """Between these lines of RESULTS.md, sections are written by this program; all else there is written by hand."""
@@ -281,21 +282,15 @@ def gpu_row(seconds):
 # --- the rows of the full table -----------------------------------------------------------------------------------------------
 
 
-def read_curve(path):
-    """The rows of a learning curve's CSV as dicts of floats; a row that is being written at the moment is left out."""
-    with open(path, newline="") as f:
-        rows = list(csv.DictReader(f))
-    return [{key: float(value) for key, value in row.items()} for row in rows if all(row.values()) and None not in row]
-
-
 def minutes_to(curve, level):
     """Minutes of wall clock, evaluations included, until the first evaluation with a mean return of `level`; None if never."""
-    return next((row["seconds"] / 60 for row in curve if row["mean_return"] >= level), None)
+    reached = curve["seconds"][curve["mean_return"] >= level]
+    return reached[0] / 60 if len(reached) else None
 
 
 def best_until(curve, minutes):
-    """The best mean return within so many minutes."""
-    return max((row["mean_return"] for row in curve if row["seconds"] <= 60 * minutes), default=float("nan"))
+    """The best mean return within so many minutes; NaN if there was no evaluation by then."""
+    return max(curve["mean_return"][curve["seconds"] <= 60 * minutes], default=float("nan"))
 
 
 def learn_ant(seed, minutes, stop_at=float("inf"), name=None):
@@ -349,7 +344,9 @@ def learning_rows(seeds=(0, 1, 2), level=2500, minutes=60, again=True):
 
     def text(curve, level):
         reached = minutes_to(curve, level)
-        return f"{reached:.1f}" if reached is not None else f"not within {curve[-1]['seconds'] / 60:.0f}" if curve else "never"
+        if reached is not None:
+            return f"{reached:.1f}"
+        return f"not within {curve['seconds'][-1] / 60:.0f}" if len(curve["seconds"]) else "never"
 
     times = [minutes_to(curve, level) or float("inf") for curve in curves]
     median, theirs = statistics.median(times), minutes_to(read_curve(recorded), level)
@@ -375,8 +372,28 @@ AGENTS = {"plain": "plain transcription", "float32": "TD3.py in float32", "bf16"
 def same_result_rows(seeds=(0, 1, 2, 3, 4), ant_seeds=(0, 1, 2), level=-200, again=True, **arguments):
     """Our update and the plain transcription in the same loop: what is learned must not depend on how fast it goes.
 
-    Gymnasium's pendulum with the paper's settings, an experiment to each core; and the ant with the fast recipe, with
-    matrices in float32 and autograd (`learn_ant_in_float32`) beside the curves of `learning_rows`.  Drawn in same_result.png.
+    Gymnasium's pendulum with the paper's settings, and the ant with the fast recipe.  Drawn in same_result.png.
+    `again` and `arguments` as in `learn_pendulum`.
+    """
+    try:
+        pendulum = learn_pendulum(seeds, again, **arguments)
+    except RuntimeError as error:
+        return [not_run("learning in the same loop", {"error": error})]
+    rows = pendulum_rows(pendulum, seeds, level)
+    ants = learn_ants(ant_seeds, again)
+    if ants:
+        rows.append(ant_row(ants, ant_seeds))
+        draw_same_result(pendulum, ants, HERE / "same_result.png")
+    return rows
+
+
+def learn_pendulum(seeds, again, **arguments):
+    """Every agent with every seed, an experiment to each core: {(agent, seed): list of (environment steps, mean return)}.
+
+    Without `again` the curves are those in same_result.csv; `arguments` go to `measure.py learn`.
+
+    Raises:
+        RuntimeError: an experiment failed.
     """
     path = HERE / "same_result.csv"
     if again:
@@ -385,14 +402,19 @@ def same_result_rows(seeds=(0, 1, 2, 3, 4), ant_seeds=(0, 1, 2), level=-200, aga
             found = list(pool.map(lambda job: measure("learn", agent=job[0], seed=job[1], **arguments), jobs))
         for each in found:
             if "error" in each:
-                return [not_run("learning in the same loop", each)]
+                raise RuntimeError(each["error"])
         lines = [[*job, steps, f"{mean:.1f}"] for job, each in zip(jobs, found, strict=True) for steps, mean in each["curve"]]
         with open(path, "w", newline="") as f:
             csv.writer(f).writerows([["agent", "seed", "timesteps", "mean_return"], *lines])
+    curves = {}
     with open(path, newline="") as f:
-        curves = {}
         for row in csv.DictReader(f):
             curves.setdefault((row["agent"], int(row["seed"])), []).append((int(row["timesteps"]), float(row["mean_return"])))
+    return curves
+
+
+def pendulum_rows(curves, seeds, level):
+    """How soon each agent reaches the level, and how often it falls below it afterwards."""
 
     def first(curve):
         return next((k for k, (_, mean) in enumerate(curve) if mean >= level), len(curve))
@@ -413,30 +435,43 @@ def same_result_rows(seeds=(0, 1, 2, 3, 4), ant_seeds=(0, 1, 2), level=-200, aga
         for agent in list(AGENTS)[1:]:
             words = [f"{AGENTS[each]}: {figures(each)}" for each in (agent, "plain")]
             rows.append(Row(f"{what}, seeds {', '.join(map(str, seeds))}", *words))
+    return rows
 
-    ours, float32 = ([HERE / f"ours_{kind}seed{seed}.csv" for seed in ant_seeds] for kind in ("", "float32_"))
+
+def learn_ants(seeds, again):
+    """The curves of `learning_rows` beside those of float32 and autograd, up to the end of the shortest.
+
+    Returns:
+        {agent: a list of curves as `read_curve` gives them}, empty if `learning_rows` has left none.
+    """
+    ours, float32 = ([HERE / f"ours_{kind}seed{seed}.csv" for seed in seeds] for kind in ("", "float32_"))
     if not all(curve.exists() for curve in ours):
-        return rows
+        return {}
     if again:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(learn_ant_in_float32, ant_seeds))
-    ants = {"bf16": [read_curve(curve) for curve in ours], "float32": [read_curve(curve) for curve in float32]}
-    end = min(curve[-1]["timesteps"] for some in ants.values() for curve in some)
-    for some in ants.values():
-        some[:] = [[row for row in curve if row["timesteps"] <= end] for curve in some]
-    texts = {k: ", ".join(f"{max(row['mean_return'] for row in curve):,.0f}" for curve in some) for k, some in ants.items()}
-    what = f"best mean return of the ant until {end:,.0f} steps, seeds {', '.join(map(str, ant_seeds))}"
-    rows.append(Row(what, f"{AGENTS['bf16']}: {texts['bf16']}", f"{AGENTS['float32']}: {texts['float32']}"))
-    draw_same_result(curves, ants, HERE / "same_result.png")
-    return rows
+            list(pool.map(learn_ant_in_float32, seeds))
+    ants = {"bf16": [read_curve(path) for path in ours], "float32": [read_curve(path) for path in float32]}
+    end = min(curve["timesteps"][-1] for some in ants.values() for curve in some)
+    return {
+        agent: [{name: column[curve["timesteps"] <= end] for name, column in curve.items()} for curve in some]
+        for agent, some in ants.items()
+    }
+
+
+def ant_row(ants, seeds):
+    """The best evaluation of each ant."""
+    end = max(curve["timesteps"][-1] for some in ants.values() for curve in some)
+    texts = {agent: ", ".join(f"{max(curve['mean_return']):,.0f}" for curve in some) for agent, some in ants.items()}
+    what = f"best mean return of the ant until {end:,.0f} steps, seeds {', '.join(map(str, seeds))}"
+    return Row(what, f"{AGENTS['bf16']}: {texts['bf16']}", f"{AGENTS['float32']}: {texts['float32']}")
 
 
 def draw_same_result(pendulum, ants, path):
     """Learning curves, a line for each seed.
 
     Args:
-        pendulum: {(agent, seed): list of (environment steps, mean return)}.
-        ants: {agent: a list of curves as `read_curve` gives them}.
+        pendulum: as `learn_pendulum` gives it.
+        ants: as `learn_ants` gives it.
         path: of the picture.
     """
     looks = {
@@ -449,8 +484,7 @@ def draw_same_result(pendulum, ants, path):
         top.plot(*zip(*curve, strict=True), label=AGENTS[agent], linewidth=1.5, **looks[agent])
     for agent, curves in ants.items():
         for curve in curves:
-            points = [(row["timesteps"], row["mean_return"]) for row in curve]
-            bottom.plot(*zip(*points, strict=True), label=AGENTS[agent], linewidth=1.5, **looks[agent])
+            bottom.plot(curve["timesteps"], curve["mean_return"], label=AGENTS[agent], linewidth=1.5, **looks[agent])
     for axes, title in ((top, "a pendulum to swing up"), (bottom, "the ant, fast recipe")):
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # one for each agent
         axes.set(xlabel="environment steps", ylabel="mean return of 10 episodes", title=title)

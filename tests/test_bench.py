@@ -169,13 +169,15 @@ def test_rows_of_training(monkeypatch):
 
 
 def curve(*points):
-    return [{"seconds": 60.0 * minutes, "mean_return": float(mean)} for minutes, mean in points]
+    minutes, means = np.array(points, dtype=float).reshape(-1, 2).T
+    return {"seconds": 60 * minutes, "mean_return": means}
 
 
 def test_minutes_to_a_level_and_best_until():
     points = curve((5, 900), (10, 2600), (20, 2400), (40, 3310))
     assert bench.minutes_to(points, 2500) == 10 and bench.minutes_to(points, 4000) is None
     assert bench.best_until(points, 30) == 2600 and bench.best_until(points, 60) == 3310
+    assert bench.minutes_to(curve(), 0) is None and np.isnan(bench.best_until(points, 1)), "nothing was evaluated by then"
 
 
 def test_rows_of_learning(monkeypatch, tmp_path):

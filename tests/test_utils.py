@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 
 from TD3 import TD3
-from utils import ReplayBuffer, checkpoint, eval_policy, plot_curve
+from utils import ReplayBuffer, checkpoint, eval_policy, plot_curve, read_curve
 from vector import make_env, make_envs
 
 
@@ -194,6 +194,20 @@ def test_checkpoint_finds_runs_folders_and_paths(tmp_path):
     assert checkpoint("base_ant_final", tmp_path).is_relative_to(ROOT), "a shipped one is found from anywhere"
     with pytest.raises(FileNotFoundError, match=r"There is no checkpoint 'my_rum'.*my_run"):
         checkpoint("my_rum", tmp_path)
+
+
+@pytest.mark.parametrize("rest", ["", "2e6", "2e6,4", "2e6,"])
+def test_a_row_that_is_being_written_is_no_part_of_the_curve(tmp_path, rest):
+    path = tmp_path / "a.csv"
+    path.write_text("")
+    assert read_curve(path) == {}
+    path.write_text("timesteps,mean_return\n")
+    assert {name: len(column) for name, column in read_curve(path).items()} == {"timesteps": 0, "mean_return": 0}
+    path.write_text(f"timesteps,mean_return\n1e6,10\n{rest}")
+    assert {name: column.tolist() for name, column in read_curve(path).items()} == {
+        "timesteps": [1e6, 2e6] if rest == "2e6,4" else [1e6],
+        "mean_return": [10, 4] if rest == "2e6,4" else [10],
+    }
 
 
 def test_plot_curve_draws_a_csv(tmp_path):
