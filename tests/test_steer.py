@@ -33,7 +33,7 @@ class Still:
 
 @pytest.fixture(scope="module")
 def runner():
-    return load_policy("my_ant_final")  # it gets to any point ahead or to its left
+    return load_policy("random_circle_final")  # it gets to any point
 
 
 @pytest.fixture

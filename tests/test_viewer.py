@@ -128,9 +128,9 @@ def test_a_fall_ends_the_recording():
 
 
 def test_a_path_is_walked_point_by_point():
-    """Three points ahead, which the shipped sprinter reaches; the reward makes no jump where the target does."""
-    points = [(6.0, 0.0), (13.0, 0.5), (21.0, 0.0)]
-    recording = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=points)
+    """Three points ahead, which the shipped ant for any point reaches; the reward makes no jump where the target does."""
+    policy, points = load_policy("random_circle_final"), [(6.0, 0.0), (13.0, 0.5), (21.0, 0.0)]
+    recording = record(policy, "MyAntRandomPointsBulletEnv-v0", path=points)
     assert recording.points.tolist() == [list(point) for point in points] and recording.points_reached == 3
     assert recording.arrivals[-1] == recording.length and (np.diff(recording.arrivals) > 50).all()
     assert not recording.truncated and recording.to_go[-1] <= REACHED and recording.length < 600
@@ -138,7 +138,7 @@ def test_a_path_is_walked_point_by_point():
     for k, change in enumerate(changes):
         assert recording.arrivals[k] == change and np.hypot(*(recording.path[change] - points[k])) <= REACHED
     assert np.abs(recording.reward_terms["progress"]).max() < 10
-    cut = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=points, max_steps=changes[0] + 5)
+    cut = record(policy, "MyAntRandomPointsBulletEnv-v0", path=points, max_steps=changes[0] + 5)
     assert cut.points_reached == 1 and len(cut.points) == 2
     numbers = [text.get_text() for text in plot_paths(recording).axes[0].texts]
     assert numbers == ["1", "2", "3"]
@@ -325,7 +325,7 @@ def test_several_stand_side_by_side_and_the_shorter_waits(run, tmp_path, capfd):
 
 def test_a_path_has_a_map_and_says_how_fast_it_is_shown(tmp_path):
     """In the corner, as seen by the camera: the points reached blue, the next green and on the side to which it lies."""
-    walk = record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", path=[(5, 0), (10, 0), (20, -4)])
+    walk = record(load_policy("random_circle_final"), "MyAntRandomPointsBulletEnv-v0", path=[(5, 0), (10, 0), (20, -4)])
     scene = painter.Scene(walk, 480, 320, np.radians(90))
     before, after = (np.asarray(scene.picture(step))[10:140, -140:-10] for step in (20, walk.arrivals[1] + 5))
     for plan, reached, green_right in ((before, 0, False), (after, 2, True)):
