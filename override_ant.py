@@ -1,38 +1,37 @@
-"""The ant's environment with its pieces laid open: the target, the alive bonus, and the reward as named terms.
+"""The ant's environment in pieces that can be changed: the target, the alive bonus, and the reward as named terms.
 
-What inherits from what:
+The classes and their base classes:
 
     MyAntBulletEnv(WalkerBaseBulletEnv)          the environment: reset, step, and the terms of the reward
         self.robot = MyAnt()
-            MyAnt(MyWalkerBase)                  the ant: its file, its motors, what counts as alive
-                MyWalkerBase(WalkerBase)         any walker: where it is asked to go, and what it senses
+            MyAnt(MyWalkerBase)                  the ant: its file, its motors, and whether it is alive
+                MyWalkerBase(WalkerBase)         any walker: its target, and its observations
 
-To change something, subclass the class where it lives and override that method alone; `override_ant_random_points.py` does so.
+To change something, subclass its class and override that method only, as `override_ant_random_points.py` does.
 """
 
 from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 
-from fast_walker import BatchedWalker, mean
-from vector import quiet
+from envs.batched_walker import BatchedWalker, mean
+from envs.bullet import quiet
 
 with quiet():
     from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
     from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
 
 TARGET = (20.0, 20.0)
-"""Where this ant is asked to go unless it is told otherwise, in metres."""
+"""Default target, in metres."""
 
 REACHED = 1.0
-"""A target counts as reached when the torso is so near, in metres."""
+"""Distance of the torso at which a target counts as reached, in metres."""
 
 
 class MyWalkerBase(BatchedWalker, WalkerBase):
-    """A walking robot that is asked to go to a point.
+    """A walking robot with a target.
 
     Args: as upstream's `WalkerBase`; further keywords:
         target: (x, y) in metres.
@@ -42,14 +41,14 @@ class MyWalkerBase(BatchedWalker, WalkerBase):
         self, fn: str, robot_name: str, action_dim: int, obs_dim: int, power: float, target: Iterable[float] = TARGET
     ) -> None:
         WalkerBase.__init__(self, fn, robot_name, action_dim, obs_dim, power)
-        self.set_target(*point(target))
+        self.set_target(*target)
 
     def set_target(self, x: float, y: float) -> None:
-        """Asks the robot to go to (x, y), in metres, from now on."""
-        self.walk_target_x, self.walk_target_y = point((x, y))
+        """Makes (x, y), in metres, the target from now on."""
+        self.walk_target_x, self.walk_target_y = check_target((x, y))
 
-    def to_go(self) -> float:
-        """Metres from the torso to the target."""
+    def distance_to_target(self) -> float:
+        """Distance from the torso to the target, in metres."""
         x, y, _ = self.body_real_xyz
         return float(np.hypot(self.walk_target_x - x, self.walk_target_y - y))
 
@@ -63,27 +62,28 @@ class MyAnt(MyWalkerBase):
         MyWalkerBase.__init__(self, "ant.xml", "torso", action_dim=8, obs_dim=28, power=2.5, target=target)
 
     def alive_bonus(self, z: float, pitch: float) -> float:
-        """Reward for being alive at torso height z (metres); if it is negative, the episode ends."""
-        return +1 if z > 0.26 else -1  # the torso is a ball of radius 0.25: below that it scrapes the ground
+        """Reward for being alive at torso height z, in metres.  If it is negative, the episode ends."""
+        return +1 if z > 0.26 else -1  # the torso is a sphere of radius 0.25, so below that it touches the ground
 
 
 class MyAntBulletEnv(WalkerBaseBulletEnv):
-    """Upstream's walking environment with a target of one's own and a reward made of named terms.
+    """Upstream's walking environment with a target that can be chosen and a reward made of named terms.
 
     `info["reward_terms"]` holds every term of the step; their sum is the reward.
 
     Args:
         render_mode: None, "rgb_array" or "human".
         target: (x, y) in metres, for every episode whose `reset` does not say otherwise.
-        onward: whether a target that the ant reaches gives way to the next one; otherwise it stays to the episode's end.
+        reset_target: whether a new target is chosen when the ant reaches the current one; otherwise it stays to the end of
+            the episode.
 
     Raises:
         ValueError: a target is not two finite numbers.
     """
 
-    def __init__(self, render_mode: str | None = None, target: Iterable[float] = TARGET, onward: bool = False) -> None:
-        self.target = point(target)
-        self.onward = onward
+    def __init__(self, render_mode: str | None = None, target: Iterable[float] = TARGET, reset_target: bool = False) -> None:
+        self.target = check_target(target)
+        self.reset_target = reset_target
         self.robot = self.make_robot()
         WalkerBaseBulletEnv.__init__(self, self.robot, render_mode=render_mode)
 
@@ -92,20 +92,20 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         return MyAnt(self.target)
 
     def choose_target(self) -> tuple[float, float]:
-        """The target of an episode, (x, y) in metres.  Draw from `self.np_random` if you want it to be random."""
+        """The target of an episode, (x, y) in metres.  Draw from `self.np_random` to make it random."""
         return self.target
 
     def next_target(self) -> tuple[float, float]:
-        """Where an ant that has reached its target is sent if the environment is `onward`: as far again, the same way."""
+        """The target after the current one is reached, with `reset_target`: as far again in the same direction."""
         return self.robot.walk_target_x + self.target[0], self.robot.walk_target_y + self.target[1]
 
-    def reset(  # type: ignore[override]  # by name alone, as Gymnasium has it
+    def reset(  # type: ignore[override]  # keyword-only, as in Gymnasium
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode.
 
         Args:
-            seed: of everything random in the environment.
+            seed: seed of everything random in the environment.
             options: {"target": (x, y)} sets the target of this episode.
 
         Returns:
@@ -114,37 +114,37 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         if seed is not None:
             self.seed(seed)
         given = (options or {}).get("target")
-        self.robot.set_target(*point(self.choose_target() if given is None else given))
-        with quiet() if self.physicsClientId < 0 else nullcontext():  # Bullet announces itself when it connects
+        self.robot.set_target(*check_target(self.choose_target() if given is None else given))
+        with quiet() if self.physicsClientId < 0 else nullcontext():  # Bullet prints when it connects
             return WalkerBaseBulletEnv.reset(self, options=options)
 
     def set_target(self, x: float, y: float) -> None:
-        """Asks the ant to go to (x, y), in metres, from now on; progress is counted toward the new target from here."""
+        """Makes (x, y), in metres, the target from now on.  Progress is then counted from here toward the new target."""
         self.robot.set_target(x, y)
         self.robot.look_at_target()
         self.potential = self.robot.calc_potential()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Sets the motors, lets 0.0165 seconds pass, and says what came of it.
+        """Sets the motors and simulates 0.0165 seconds.
 
         Args:
-            action: (8,) floats; what is beyond -1 ... 1 does not count.
+            action: (8,) floats, clipped to -1 ... 1.
 
         Returns:
-            state (28,) float32, reward, terminated (the ant fell), truncated (always False: time limits are a wrapper's),
+            state (28,) float32, reward, terminated (the ant fell), truncated (always False, because a wrapper has the time limit),
             and {"reward_terms": {name: value}}.
         """
         self.robot.apply_action(action)
         self.scene.global_step()
         state = self.robot.calc_state()
         terms = self.reward_terms(action, state)
-        self.robot.feet_contact[:] = self.robot.touching(self.ground_ids)  # sensed one step later, as upstream has it
+        self.robot.feet_contact[:] = self.robot.touching(self.ground_ids)  # observed one step later, as upstream
         self.rewards = list(terms.values())
         reward = float(sum(self.rewards))
         self.reward += reward
-        if self.onward and self.robot.to_go() < REACHED:
+        if self.reset_target and self.robot.distance_to_target() < REACHED:
             self.set_target(*self.next_target())
-            state = self.robot.calc_state()  # the angle in it is now that to the new target
+            state = self.robot.calc_state()  # now with the angle to the new target
         return state, reward, self._isDone(), False, {"reward_terms": terms}
 
     def reward_terms(self, action: np.ndarray, state: np.ndarray) -> dict[str, float]:
@@ -152,10 +152,10 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
 
         Args:
             action: (8,) as given to `step`.
-            state: (28,) as it will be returned.
+            state: (28,) as `step` returns it.
 
         Returns:
-            dict of floats, whose order is the order in which they are summed.
+            dict of floats, which are summed in this order.
         """
         robot = self.robot
         self._alive = float(robot.alive_bonus(state[0] + robot.initial_z, robot.body_rpy[1]))
@@ -164,15 +164,15 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         electricity += self.stall_torque_cost * float(mean(np.square(action)))
         return {
             "alive": self._alive,
-            "progress": float(self.potential - before),  # metres a second toward the target
+            "progress": float(self.potential - before),  # metres per second toward the target
             "electricity": electricity,
             "joints_at_limit": float(self.joints_at_limit_cost * robot.joints_at_limit),
-            "feet_collision": 0.0,  # upstream has switched it off
+            "feet_collision": 0.0,  # switched off upstream
         }
 
 
-def point(target: Iterable[float]) -> tuple[float, float]:
-    """A target as two floats.
+def check_target(target: Iterable[float]) -> tuple[float, float]:
+    """A target as two floats, in metres.
 
     Raises:
         ValueError: it is not two finite numbers.
@@ -184,19 +184,3 @@ def point(target: Iterable[float]) -> tuple[float, float]:
     if not np.isfinite([x, y]).all():
         raise ValueError(f"target is {target!r}: expected two finite numbers, x and y in metres.")
     return x, y
-
-
-def register(id: str, **kwargs: Any) -> None:
-    """Registers an environment with Gymnasium.  Again is fine, as when a cell is run twice: the latest definition counts."""
-    gym.registry.pop(id, None)
-    gym.register(id=id, **kwargs)
-
-
-register("MyAntBulletEnv-v0", entry_point="override_ant:MyAntBulletEnv", max_episode_steps=1000, reward_threshold=2500.0)
-register(
-    "MyAntOnwardBulletEnv-v0",
-    entry_point="override_ant:MyAntBulletEnv",
-    max_episode_steps=1000,
-    reward_threshold=2500.0,
-    kwargs={"onward": True},
-)

@@ -1,4 +1,4 @@
-"""The ant that is asked to go somewhere else every episode.  Only what changes is here; all else is `override_ant.py`'s."""
+"""The ant with a new target in every episode: what changes against `override_ant.py`, and nothing else."""
 
 from typing import Any
 
@@ -6,17 +6,16 @@ import numpy as np
 
 from override_ant import MyAnt as OnePointAnt
 from override_ant import MyAntBulletEnv as OnePointEnv
-from override_ant import register
 
 RADIUS = float(np.hypot(20, 20))
 """Distance of every target from the start, in metres."""
 
 
 class MyAnt(OnePointAnt):
-    """An ant that looks at its target from where its torso is.
+    """An ant that measures the direction to its target from its torso.
 
-    Upstream's looks from the mean of its parts and counts the floor, which lies at the origin, as one of the 22: it takes
-    itself for 4.5 % nearer to the origin than it is.  Straight ahead that is all the same, but 28 m out it is 1.3 m.
+    Upstream measures it from the mean of 22 parts and counts the floor, which is at the origin, as one of them.  That point is
+    4.5 % nearer to the origin than the ant: 1.3 m at a distance of 28 m.
     """
 
     def look_at_target(self) -> None:
@@ -26,32 +25,33 @@ class MyAnt(OnePointAnt):
 
 
 class MyAntBulletEnv(OnePointEnv):
-    """A new target on the circle every episode, and a reward for turning toward it.
+    """A new target on a circle in every episode, and a reward for turning toward it.
 
     Args:
         render_mode: None, "rgb_array" or "human".
         angle_progress: whether the reward has the term of that name.
+        reset_target: whether a new target is chosen when the ant reaches the current one.
     """
 
-    def __init__(self, render_mode: str | None = None, angle_progress: bool = True, onward: bool = False) -> None:
+    def __init__(self, render_mode: str | None = None, angle_progress: bool = True, reset_target: bool = False) -> None:
         self.angle_progress = angle_progress
-        super().__init__(render_mode, onward=onward)
+        super().__init__(render_mode, reset_target=reset_target)
 
     def make_robot(self) -> OnePointAnt:
         return MyAnt(self.target)
 
     def choose_target(self) -> tuple[float, float]:
-        """A point on the circle, every direction as likely as any other."""
+        """A point on the circle, uniformly distributed."""
         angle = self.np_random.uniform(0, 2 * np.pi)
         return RADIUS * np.cos(angle), RADIUS * np.sin(angle)
 
     def next_target(self) -> tuple[float, float]:
-        """A point on such a circle around where the ant is now."""
+        """A point on such a circle around the ant."""
         x, y = self.choose_target()
         return self.robot.body_real_xyz[0] + x, self.robot.body_real_xyz[1] + y
 
     def angle_to_target(self) -> float:
-        """From the way the ant looks to the way to its target, in radians."""
+        """Angle from the heading of the ant to the direction of its target, in radians."""
         return self.robot.walk_target_theta - self.robot.body_rpy[2]
 
     def reset(  # type: ignore[override]
@@ -69,13 +69,6 @@ class MyAntBulletEnv(OnePointEnv):
         terms = super().reward_terms(action, state)
         before, self.angle = self.angle, self.angle_to_target()
         if self.angle_progress:
-            # cosine: 1 where the ant looks at its target, -1 where it looks away; a rate, so divided by the time of a step
+            # The cosine is 1 toward the target and -1 away from it.  The term is a rate, so it is divided by the time of a step.
             terms["angle_progress"] = float((np.cos(self.angle) - np.cos(before)) / self.scene.dt)
         return terms
-
-
-settings = {"entry_point": "override_ant_random_points:MyAntBulletEnv", "max_episode_steps": 1000, "reward_threshold": 2500.0}
-register("MyAntRandomPointsBulletEnv-v0", **settings)
-register("MyAntRandomPointsNoAngleBulletEnv-v0", **settings, kwargs={"angle_progress": False})
-register("MyAntRandomPointsOnwardBulletEnv-v0", **settings, kwargs={"onward": True})
-register("MyAntRandomPointsOnwardNoAngleBulletEnv-v0", **settings, kwargs={"onward": True, "angle_progress": False})

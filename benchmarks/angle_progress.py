@@ -1,72 +1,73 @@
-"""Does it help to pay the ant for turning?  Trains with the term `angle_progress` and without, several seeds each, and scores all.
+"""Does the reward term `angle_progress` help?  Trains with it and without, several seeds each, and evaluates all directions.
 
-    python benchmarks/angle_progress.py            # six runs, two at a time: some 50 minutes on two cores
+    python -m benchmarks.angle_progress            # six runs, two at a time: some 50 minutes on two cores
 
-A run whose curve is already in `results/angle_progress/` is not repeated; delete the file to have it made again.
+A run whose curve is already in `results/angle_progress/` is not repeated.  Delete the file to repeat it.
 """
 
 import csv
+import multiprocessing
 import shutil
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 
-import tyro
+from envs.bullet import quiet
+from main import main as train
+from training.cli import run_cli
+from utils import REPO_ROOT, load_policy
+from viewing.directions import eval_directions
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from score import walk_directions  # noqa: E402
-from viewer import load_policy  # noqa: E402
-
-OUT = ROOT / "results" / "angle_progress"
-ENVS = {"with": "MyAntRandomPointsOnwardBulletEnv-v0", "without": "MyAntRandomPointsOnwardNoAngleBulletEnv-v0"}
-SCORED_IN = "MyAntRandomPointsBulletEnv-v0"
+FOLDER = REPO_ROOT / "results" / "angle_progress"
+ENVS = {
+    "with": "MyAntRandomPointsResetTargetBulletEnv-v0",
+    "without": "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0",
+}
+EVAL_ENV = "MyAntRandomPointsBulletEnv-v0"
 
 
-def train(term, seed, max_timesteps):
-    """One run of `main.py` in a process of its own, ants and learner on one core.  Returns the name of the run."""
-    name = f"angle_progress_{term}_seed{seed}"
-    curve = OUT / f"{term}_seed{seed}.csv"
+def run_name(term: str, seed: int) -> str:
+    """The name of a run."""
+    return f"angle_progress_{term}_seed{seed}"
+
+
+def train_once(term: str, seed: int, max_timesteps: int) -> str:
+    """One run of `main()`, environments and learner in one process, unless its curve is there.  Returns its name."""
+    curve, name = FOLDER / f"{term}_seed{seed}.csv", run_name(term, seed)
     if not curve.exists():
-        options = {"--env": ENVS[term], "--seed": seed, "--max-timesteps": max_timesteps, "--workers": 0, "--name": name}
-        words = [str(word) for option in options.items() for word in option]
-        run = subprocess.run([sys.executable, "main.py", *words], cwd=ROOT, capture_output=True, text=True)
-        if run.returncode:
-            sys.exit(f"The run {name} failed: {run.stderr[-500:]}")
-        shutil.copy(ROOT / "results" / f"{name}.csv", curve)
+        with quiet():
+            train(env=ENVS[term], seed=seed, max_timesteps=max_timesteps, workers=0, name=name)
+        shutil.copy(f"results/{name}.csv", curve)
     return name
 
 
-def score(seeds, directions):
-    """Sends the best policy of each run in all directions; writes a row for each to directions.csv and prints it."""
-    with open(OUT / "directions.csv", "w", newline="") as f:
+def evaluate(seeds: tuple[int, ...], directions: int) -> None:
+    """Sends the best policy of each run in all directions, and writes a row for each to directions.csv."""
+    with open(FOLDER / "directions.csv", "w", newline="", encoding="utf-8") as f:
         table = csv.writer(f)
         table.writerow(("term", "seed", "directions", "reached", "falls", "median_steps"))
-        for term in ENVS:
-            for seed in seeds:
-                walks = walk_directions(load_policy(f"angle_progress_{term}_seed{seed}", SCORED_IN), SCORED_IN, directions)
-                table.writerow((term, seed, directions, walks.reached.sum(), walks.fell.sum(), f"{walks.median_steps:g}"))
-                print(f"{term} the term, seed {seed}: {walks}", flush=True)
+        for term, seed in product(ENVS, seeds):
+            found = eval_directions(load_policy(run_name(term, seed), EVAL_ENV), EVAL_ENV, directions)
+            table.writerow((term, seed, directions, found.reached.sum(), found.fell.sum(), f"{found.median_steps:g}"))
+            print(f"{term} the term, seed {seed}: {found}", flush=True)
 
 
-def main(seeds: tuple[int, ...] = (0, 1, 2), max_timesteps: int = 2_000_000, directions: int = 72, at_once: int = 2):
-    """Trains and scores.
+def main(seeds: tuple[int, ...] = (0, 1, 2), max_timesteps: int = 2_000_000, directions: int = 72, at_once: int = 2) -> None:
+    """Trains and evaluates.
 
     Args:
-        seeds: of the runs.
-        max_timesteps: environment steps of each run.
-        directions: how many the scored ants are sent in.
-        at_once: how many runs at the same time, a core each.
+        seeds: Seeds of the runs.
+        max_timesteps: Environment steps of each run.
+        directions: Number of directions of the evaluation.
+        at_once: Number of runs at the same time, each on one core.
     """
-    OUT.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(at_once) as pool:
-        jobs = [pool.submit(train, term, seed, max_timesteps) for seed in seeds for term in ENVS]
-        for job in jobs:
-            print(job.result(), "is trained", flush=True)
-    score(seeds, directions)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as pool:
+        runs = [pool.submit(train_once, term, seed, max_timesteps) for seed, term in product(seeds, ENVS)]
+        for run in runs:
+            print(run.result(), "is trained", flush=True)
+    evaluate(seeds, directions)
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_cli(main, description=__doc__)

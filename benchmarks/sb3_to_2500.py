@@ -1,77 +1,64 @@
-"""Stable-baselines3's TD3 on the stock ant with the zoo's settings, until it passes gym's own "solved" line.
+"""Trains stable-baselines3's TD3 on the stock ant until it reaches the environment's reward threshold, 2,500.
 
-    python benchmarks/sb3_to_2500.py --seed 0 --csv benchmarks/sb3_to_2500_seed0.csv
+    python -m benchmarks.sb3_to_2500 --seed 0 --csv benchmarks/sb3_to_2500_seed0.csv
 
-Evaluated every 10,000 steps over 10 episodes.  Two clocks are written: training alone, and evaluation included.
-Settings: RL Baselines3 Zoo, hyperparams/td3.yml, AntBulletEnv-v0.
+The hyperparameters are those of RL Baselines3 Zoo.  Every 10,000 steps follow 10 episodes of evaluation.
 """
 
-import argparse
-import csv
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
-import pybullet_envs_gymnasium  # noqa: F401  (registers AntBulletEnv-v0)
-from measure import ZOO
-from stable_baselines3 import TD3
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewardThreshold
+from stable_baselines3.common.monitor import Monitor
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--target", type=float, default=2500.0, help="stop at the first evaluation with this mean return")
-parser.add_argument("--max-timesteps", type=int, default=1_000_000)
-parser.add_argument("--csv", required=True)
-args = parser.parse_args()
+from benchmarks.peers import make_model
+from benchmarks.speed import make_upstream_ant
+from training.cli import run_cli
+from training.curve import append_row
 
 
-def evaluate(model, env, episodes=10):
-    """Mean return and length of `episodes` episodes without exploration noise."""
-    returns, lengths = [], []
-    for k in range(episodes):
-        state, _ = env.reset(seed=10_000 + k)
-        total, length, over = 0.0, 0, False
-        while not over:
-            action, _ = model.predict(state, deterministic=True)
-            state, reward, terminated, truncated, _ = env.step(action)
-            total, length, over = total + reward, length + 1, terminated or truncated
-        returns.append(total)
-        lengths.append(length)
-    return float(np.mean(returns)), float(np.mean(lengths))
+class TimedEvalCallback(EvalCallback):
+    """An `EvalCallback` that also writes a learning curve, with the time of training alone and with evaluations."""
 
+    def __init__(self, csv: Path, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.csv, self.started, self.evaluating = csv, time.perf_counter(), 0.0
 
-class Clock(BaseCallback):
-    """Evaluates every 10,000 steps and keeps the two clocks apart."""
-
-    def __init__(self):
-        super().__init__()
-        self.eval_env = gym.make("AntBulletEnv-v0")
-        self.started, self.evaluating = time.perf_counter(), 0.0
-
-    def _on_step(self):
-        if self.num_timesteps % 10_000:
+    def _on_step(self) -> bool:
+        if self.n_calls % self.eval_freq:
             return True
+        before = time.perf_counter()
+        continue_training = super()._on_step()
         now = time.perf_counter()
-        mean_return, mean_length = evaluate(self.model, self.eval_env)
-        self.evaluating += time.perf_counter() - now
-        total = time.perf_counter() - self.started
-        row = [self.num_timesteps, f"{total - self.evaluating:.1f}", f"{total:.1f}", f"{mean_return:.1f}", f"{mean_length:.1f}"]
-        print(*row, flush=True)
-        with open(args.csv, "a", newline="") as f:
-            csv.writer(f).writerow(row)
-        return mean_return < args.target
+        self.evaluating += now - before
+        total = now - self.started
+        figures = total - self.evaluating, total, self.last_mean_reward, np.mean(self.evaluations_length[-1])
+        append_row(self.csv, [self.num_timesteps, *(f"{figure:.1f}" for figure in figures)])
+        return continue_training
 
 
-with open(args.csv, "w", newline="") as f:
-    csv.writer(f).writerow(["timesteps", "train_seconds", "seconds", "mean_return", "mean_length"])
-env = gym.make("AntBulletEnv-v0")
-model = TD3(
-    "MlpPolicy",
-    env,
-    seed=args.seed,
-    learning_starts=10_000,
-    **ZOO,
-    action_noise=NormalActionNoise(np.zeros(8), 0.1 * np.ones(8)),
-)
-model.learn(args.max_timesteps, callback=Clock())
+def main(csv: Path, seed: int = 0, target: float = 2500.0, max_timesteps: int = 1_000_000, eval_freq: int = 10_000) -> None:
+    """Trains and writes a learning curve.
+
+    Args:
+        csv: File for the learning curve.
+        seed: Seed of the run.
+        target: Mean return of an evaluation that ends the run.
+        max_timesteps: Environment steps after which the run ends.
+        eval_freq: Environment steps between evaluations.
+    """
+    csv.unlink(missing_ok=True)
+    append_row(csv, ["timesteps", "train_seconds", "seconds", "mean_return", "mean_length"])
+    model = make_model("sb3", seed)
+    with tempfile.TemporaryDirectory() as folder:
+        eval_env = Monitor(make_upstream_ant(seed=10_000))
+        stop = StopTrainingOnRewardThreshold(target)
+        callback = TimedEvalCallback(csv, eval_env, stop, n_eval_episodes=10, eval_freq=eval_freq, log_path=folder)
+        model.learn(max_timesteps, callback=callback)
+
+
+if __name__ == "__main__":
+    run_cli(main, description=__doc__)

@@ -1,158 +1,196 @@
-"""The page on which one steers, before a crowd: eight look on, click a hundred times a second, and some vanish.
+"""Load test of the steering page: eight visitors, a hundred clicks a second, and connections that break.
 
-    .venv/bin/python benchmarks/steer_load.py              a minute, as it should be held
-    .venv/bin/python benchmarks/steer_load.py --seconds 10
+    python -m benchmarks.steer_load                   a minute
+    python -m benchmarks.steer_load --seconds 10
 
-The server has a process of its own, as `make steer` gives it; the visitors share this one.  Needs the packages of `make test`.
+The server has a process of its own, as with `make steer`; the visitors share this one.  Needs the packages of `make test`.
 """
 
 import multiprocessing
-import sys
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from multiprocessing.connection import Connection
+from typing import Any
 
+import msgspec
 import numpy as np
+import psutil
+import torch
+import viser
+from viser import _messages
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-sys.path.append(str(ROOT / "benchmarks"))
+from training.cli import run_cli
+from utils import load_policy
+from viewing.scene3d import serving
+from viewing.steer import Simulation, SteeringApp
 
-VISITORS, CLICKS_A_SECOND = 8, 100
+VISITORS, CLICKS_PER_SECOND = 8, 100
 
 
 @dataclass
-class Seen:
+class LoadResult:
     """What was measured.
 
     Attributes:
-        rates: steps a second, one for each second.
-        memory: bytes of the server's process that were in use at the end of each second.
-        clicks: how many were made.
-        arrived: how many of them sent the ant somewhere.
-        vanished: visitors that were cut off without a goodbye.
-        received: bytes sent to the visitors that stayed, in a second and to each.
+        rates: simulation steps per second, one value for each second.
+        memory: bytes in use by the server's process at the end of each second.
+        clicks: number of clicks made.
+        arrived: number of clicks that gave the ant a target.
+        lost: number of visitors whose connection was cut.
+        received: bytes per second sent to each visitor.
     """
 
-    rates: list = field(default_factory=list)
-    memory: list = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
     clicks: int = 0
     arrived: int = 0
-    vanished: int = 0
+    lost: int = 0
     received: float = 0.0
 
-    def __str__(self):
+    def __str__(self) -> str:
         warm = min(10, len(self.memory) // 2)
         return (
-            f"{np.mean(self.rates):.1f} steps a second, in the slowest second {min(self.rates):.1f}\n"
-            f"{self.arrived} of {self.clicks} clicks arrived; {self.vanished} visitors vanished\n"
+            f"{np.mean(self.rates):.1f} steps per second, {min(self.rates):.1f} in the slowest second\n"
+            f"{self.arrived} of {self.clicks} clicks arrived; {self.lost} connections were cut\n"
             f"memory: {self.memory[warm] / 1e6:.1f} MB after {warm + 1} s, {self.memory[-1] / 1e6:.1f} MB after "
             f"{len(self.memory)} s\n"
-            f"{self.received / 1e3:.0f} kB a second to each visitor"
+            f"{self.received / 1e3:.0f} kB per second to each visitor"
         )
 
 
-def serve(pipe, model):
-    """In a process of its own: the page, and an answer (steps, clicks that arrived, bytes in use, clock) whenever one asks."""
-    import psutil
-    import torch
+class Visitor:
+    """A client of a viser server without a browser: it sends its camera, reads all messages, and clicks."""
 
-    from stage import serving
-    from steer import Life, Page
-    from viewer import load_policy
+    def __init__(self, port: int) -> None:
+        self.socket = connect(
+            f"ws://127.0.0.1:{port}", subprotocols=[Subprotocol(f"viser-v{viser.__version__}")], max_size=None
+        )
+        camera: dict[str, Any] = {"wxyz": (1, 0, 0, 0), "position": (0, 0, 3), "fov": 1.0, "near": 0.1, "far": 100.0}
+        camera |= {"image_height": 300, "image_width": 400, "look_at": (1, 0, 0), "up_direction": (0, 0, 1)}
+        self.send(_messages.ViewerCameraMessage(**camera))
+        self.received = 0
+        threading.Thread(target=self.read, daemon=True).start()
 
+    def read(self) -> None:
+        """Counts the bytes that arrive, until the connection ends."""
+        try:
+            for message in self.socket:
+                self.received += len(message)
+        except Exception:  # it ended without a closing handshake
+            pass
+
+    def send(self, message: Any) -> None:
+        """Sends a message of viser's protocol."""
+        self.socket.send(msgspec.msgpack.encode(message.as_serializable_dict([])))
+
+    def click(self, direction: tuple[float, float, float]) -> None:
+        """Clicks where a ray from 3 m above the ant meets the ground."""
+        self.send(_messages.ScenePointerMessage("click", (0.0, 0.0, 3.0), direction, ((0.5, 0.5),), None))
+
+    def cut(self) -> None:
+        """Ends the connection without a closing handshake, like a phone that loses its network."""
+        self.socket.socket.shutdown(socket.SHUT_RDWR)
+
+
+def serve(pipe: Connection, model: str) -> None:
+    """The server's process: answers each True with (steps, clicks that arrived, bytes in use, clock), and ends at False."""
     torch.set_num_threads(1)
-    life, arrived = Life({model: load_policy(model)}), 0
-    send = life.send
+    simulation, arrived = Simulation({model: load_policy(model)}), 0
+    add_target = simulation.add_target
 
-    def count(*click):
+    def count(*click: Any) -> None:
         nonlocal arrived
         arrived += 1
-        send(*click)
+        add_target(*click)
 
-    life.send = count
+    simulation.add_target = count  # type: ignore[assignment, method-assign]
     with serving() as server:
-        page, stop = Page(server, life), threading.Event()
-        thread = threading.Thread(target=page.run, kwargs={"stop": stop})
+        app, stop = SteeringApp(server, simulation), threading.Event()
+        thread = threading.Thread(target=app.run, kwargs={"stop": stop})
         thread.start()
         pipe.send(server.get_port())
         while pipe.recv():
-            pipe.send((life.steps, arrived, psutil.Process().memory_info().rss, time.perf_counter()))
+            pipe.send((simulation.steps, arrived, psutil.Process().memory_info().rss, time.perf_counter()))
         stop.set()
         thread.join()
-    life.close()
+    simulation.close()
 
 
-def load(seconds=60, model="random_circle_final"):
-    """Lets a crowd at the page.
+def load(seconds: int = 60, model: str = "random_circle_final") -> LoadResult:
+    """Runs the server and the visitors.
 
     Args:
-        seconds: for so long, at least 4.
-        model: the policy of the ant.
+        seconds: duration, at least 4.
+        model: name of a run or a shipped model.
 
-    Returns:
-        a `Seen`.
+    Raises:
+        TimeoutError: a visitor receives nothing.
     """
-    from browser import wait
-    from visitor import Visitor
-
     context = multiprocessing.get_context("spawn")
-    pipe, theirs = context.Pipe()
-    server = context.Process(target=serve, args=(theirs, model), daemon=True)
+    pipe, servers_pipe = context.Pipe()
+    server = context.Process(target=serve, args=(servers_pipe, model), daemon=True)
     server.start()
-    theirs.close()
+    servers_pipe.close()
     try:
-        port, seen = pipe.recv(), Seen()
-
-        def ask():
-            pipe.send(True)
-            return pipe.recv()
-
-        visitors = [Visitor(port) for _ in range(VISITORS)]
-        wait(lambda: all(visitor.received > 10_000 for visitor in visitors), 60, "someone sees nothing")
-        steps, _, _, clock = ask()
-        rng, begun, before = np.random.default_rng(0), time.perf_counter(), visitors[0].received
-        for second in range(seconds):
-            for k in range(CLICKS_A_SECOND):
-                angle = rng.uniform(0, 2 * np.pi)
-                visitors[rng.integers(VISITORS - 2)].click((np.cos(angle), np.sin(angle), -0.4))  # 7.5 m from the ant
-                seen.clicks += 1
-                time.sleep(max(0.0, begun + second + (k + 1) / CLICKS_A_SECOND - time.perf_counter()))
-            now, seen.arrived, memory, clock_now = ask()
-            seen.rates.append((now - steps) / (clock_now - clock))
-            seen.memory.append(memory)
-            steps, clock = now, clock_now
-            if second in (
-                seconds // 3,
-                2 * seconds // 3,
-            ):  # one of the two that never click, so that every click can be counted
-                visitors.pop(VISITORS - 2).vanish()
-                seen.vanished += 1
-                visitors.append(Visitor(port))
-        seen.received = (visitors[0].received - before) / (time.perf_counter() - begun)
-        deadline = time.perf_counter() + 5
-        while seen.arrived < seen.clicks and time.perf_counter() < deadline:  # what is still on its way
-            time.sleep(0.1)
-            seen.arrived = ask()[1]
+        result = click_around(pipe, seconds)
         pipe.send(False)
         server.join(20)
-        return seen
+        return result
     finally:
         server.kill()
 
 
-def main(seconds: int = 60, model: str = "random_circle_final"):
-    """Lets eight visitors at the page and prints how the ant fared.
+def click_around(pipe: Connection, seconds: int) -> LoadResult:
+    """The visitors.  The last two never click, and their connections are cut, so every click can be counted."""
+
+    def ask() -> tuple[int, int, int, float]:
+        pipe.send(True)
+        return pipe.recv()
+
+    port, result = pipe.recv(), LoadResult()
+    visitors = [Visitor(port) for _ in range(VISITORS)]
+    deadline = time.perf_counter() + 60
+    while not all(visitor.received > 10_000 for visitor in visitors):
+        if time.perf_counter() > deadline:
+            raise TimeoutError("A visitor of the steering page received nothing within 60 s.")
+        time.sleep(0.1)
+    steps, _, _, clock = ask()
+    rng, begun, before = np.random.default_rng(0), time.perf_counter(), visitors[0].received
+    for second in range(seconds):
+        for k in range(CLICKS_PER_SECOND):
+            angle = rng.uniform(0, 2 * np.pi)
+            visitors[rng.integers(VISITORS - 2)].click((np.cos(angle), np.sin(angle), -0.4))  # 7.5 m from the ant
+            result.clicks += 1
+            time.sleep(max(0.0, begun + second + (k + 1) / CLICKS_PER_SECOND - time.perf_counter()))
+        steps_now, result.arrived, memory, clock_now = ask()
+        result.rates.append((steps_now - steps) / (clock_now - clock))
+        result.memory.append(memory)
+        steps, clock = steps_now, clock_now
+        if second in (seconds // 3, 2 * seconds // 3):
+            visitors.pop(VISITORS - 2).cut()
+            result.lost += 1
+            visitors.append(Visitor(port))
+    result.received = (visitors[0].received - before) / (time.perf_counter() - begun)
+    deadline = time.perf_counter() + 5
+    while result.arrived < result.clicks and time.perf_counter() < deadline:  # the last clicks are still on their way
+        time.sleep(0.1)
+        result.arrived = ask()[1]
+    return result
+
+
+def main(seconds: int = 60, model: str = "random_circle_final") -> None:
+    """Runs the load test and prints the result.
 
     Args:
-        seconds: for so long, at least 4
-        model: name of a run or a shipped model
+        seconds: Duration in seconds, at least 4.
+        model: Name of a run or a shipped model.
     """
     print(load(seconds, model))
 
 
 if __name__ == "__main__":
-    import tyro
-
-    tyro.cli(main)
+    run_cli(main, description=__doc__)

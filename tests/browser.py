@@ -1,4 +1,4 @@
-"""A real browser, Chromium without a window, driven over its DevTools protocol."""
+"""Headless Chromium, driven over its DevTools protocol."""
 
 import base64
 import io
@@ -18,12 +18,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 class Browser:
-    """One page.
+    """A browser with one page.
 
     Args:
-        folder: for the browser's own files, such as `tmp_path`.
-        width, height: of the window, in pixels.
-        touch: whether it is a phone.
+        folder: for the files of the browser, such as `tmp_path`.
+        width, height: size of the window, in pixels.
+        touch: whether it behaves like a phone.
     """
 
     def __init__(self, folder, width=900, height=640, touch=False):
@@ -46,7 +46,7 @@ class Browser:
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
 
     def __call__(self, method, **params):
-        """Sends a command and returns its result; events that come in between are kept."""
+        """Sends a command and returns its result.  Requests and exceptions of the page are kept."""
         number = next(self.numbers)
         self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
@@ -69,8 +69,8 @@ class Browser:
         """The value of a JavaScript expression."""
         return self("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
-    def picture(self):
-        """What is to be seen: (height, width, 3) uint8."""
+    def screenshot(self):
+        """The visible page, (height, width, 3) uint8."""
         data = base64.b64decode(self("Page.captureScreenshot", format="png")["data"])
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
@@ -90,10 +90,10 @@ class Browser:
             self.process.wait()
 
 
-def wait(what, seconds, otherwise):
-    """Until `what()` is neither None nor false, or an AssertionError that says `otherwise`; returns what it was."""
+def wait(condition, seconds, message):
+    """Waits until `condition()` is neither None nor false and returns it, or raises an AssertionError with the message."""
     deadline = time.time() + seconds
-    while (value := what()) is None or not np.any(value):
-        assert time.time() < deadline, otherwise
+    while (value := condition()) is None or not np.any(value):
+        assert time.time() < deadline, message
         time.sleep(0.2)
     return value

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -12,6 +13,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 torch.set_num_threads(1)
 
 from utils import ReplayBuffer  # noqa: E402
+
+
+def child_processes():
+    """The child processes of this one, without the one in which multiprocessing keeps track of its resources under spawn."""
+    return [child for child in psutil.Process().children() if not any("resource_tracker" in word for word in child.cmdline())]
 
 
 @pytest.fixture

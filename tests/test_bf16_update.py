@@ -1,26 +1,31 @@
-"""The update with gradients by hand against the one of `TD3.py`, which autograd derives."""
+"""The update with gradients written by hand against the one of `TD3.py`, whose gradients are autograd's."""
 
 import copy
 
 import pytest
 import torch
 
-from bf16_update import Bf16Update
 from TD3 import TD3
+from training.bf16_update import Bf16TD3
 
 S, A, B = 6, 3, 64
 
 
+class AutocastTD3(TD3):
+    """Autograd in bfloat16, as PyTorch does it by itself."""
+
+    def train(self, replay_buffer, batch_size):
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().train(replay_buffer, batch_size)
+
+
 def pair(dtype, **kwargs):
-    """Two equal agents: the first with autograd, the second by hand in `dtype`."""
-    torch.manual_seed(0)
-    autograd = TD3(S, A, max_action=2.0, lr=1e-3, hidden=32, **kwargs)
-    by_hand = TD3(S, A, max_action=2.0, lr=1e-3, hidden=32, **kwargs)
-    for network in ("actor", "critic", "actor_target", "critic_target"):
-        getattr(by_hand, network).load_state_dict(getattr(autograd, network).state_dict())
-    halves = Bf16Update(by_hand, dtype)
-    by_hand.update_critics, by_hand.update_actor_and_targets = halves.update_critics, halves.update_actor_and_targets
-    return autograd, by_hand
+    """Two equal agents: the first with autograd, the second with its gradients written by hand, both in `dtype`."""
+    agents = []
+    for cls, extra in ((TD3 if dtype == torch.float32 else AutocastTD3, {}), (Bf16TD3, {"dtype": dtype})):
+        torch.manual_seed(0)
+        agents.append(cls(S, A, max_action=2.0, lr=1e-3, hidden=32, **extra, **kwargs))
+    return agents
 
 
 def batches(buffer):
@@ -39,15 +44,15 @@ def batches(buffer):
     return Seeded()
 
 
-@pytest.mark.parametrize("policy_freq, n_step", [(2, 1), (3, 3)])
-def test_in_float32_it_is_the_update_of_td3(full_buffer, policy_freq, n_step):
+@pytest.mark.parametrize("policy_freq, discount", [(2, 0.99), (3, 0.9**3)])
+def test_in_float32_it_is_the_update_of_td3(full_buffer, policy_freq, discount):
     """Twelve updates: losses, weights, targets and the state of the optimizers.
 
     Tolerance: 2e-5, as against stable-baselines3: sums are taken in another order and Adam divides by small numbers.
     """
-    autograd, by_hand = pair(torch.float32, policy_freq=policy_freq, n_step=n_step, discount=0.9)
+    autograd, by_hand = pair(torch.float32, policy_freq=policy_freq)
     start = copy.deepcopy(autograd.actor.state_dict())
-    source = batches(full_buffer(S, A))
+    source = batches(full_buffer(S, A, discount=discount))
     for _ in range(12):
         expected = {name: float(value) for name, value in autograd.train(source, B).items()}
         found = {name: float(value) for name, value in by_hand.train(source, B).items()}
@@ -67,48 +72,52 @@ def test_in_float32_it_is_the_update_of_td3(full_buffer, policy_freq, n_step):
 def test_in_bfloat16_the_first_gradients_are_those_of_autocast(full_buffer):
     """One update of each half, the gradients compared by direction: bfloat16 keeps 8 bits, so they are not equal."""
     autograd, by_hand = pair(torch.bfloat16)
-    autograd.bf16 = True
     source = batches(full_buffer(S, A))
     for _ in range(2):
         autograd.train(source, B), by_hand.train(source, B)
         for network in ("critic", "actor"):
-            adam = getattr(by_hand.update_critics.__self__, f"{network}_adam")
-            gradients = adam.weights.one_by_one(adam.computed)
+            adam = getattr(by_hand, f"{network}_adam")
+            gradients = adam.weights.separate(adam.computed)
             for a, b in zip(getattr(autograd, network).parameters(), gradients, strict=True):
                 if a.grad is not None:
                     assert torch.cosine_similarity(a.grad.flatten(), b.float().flatten(), 0) > 0.99
     assert gradients[0].abs().max() > 0, "the actor's"
 
 
-@pytest.mark.parametrize("by_hand", [True, False])
-def test_an_actor_far_out_on_its_tanh_finds_back(full_buffer, by_hand):
-    """At 5 a bfloat16 tanh is exactly 1 and its gradient 0: the actor would give one and the same action for ever.
+def test_an_actor_far_out_on_its_tanh_gets_a_gradient(full_buffer):
+    """At 5 a bfloat16 tanh is exactly 1 and its gradient 0: the actor would give the same action for ever.
 
-    This happened: seed 3 of the ant, whose return then was 4.5 in every evaluation.
+    This happened: seed 3 of the ant, whose return was then 4.5 in every evaluation.
     """
     torch.manual_seed(0)
-    agent = TD3(S, A, max_action=1.0, hidden=32, bf16=True)
+    agent = Bf16TD3(S, A, max_action=1.0, hidden=32)
     with torch.no_grad():
         agent.actor.l3.bias.fill_(5.0)
-    agent._choose_update()  # which copies the weights
-    if not by_hand:
-        agent.update_critics, agent.update_actor_and_targets = agent._update_critics, agent._update_actor_and_targets
+    agent.actor_weights.refresh()
     before = agent.actor.l3.bias.detach().clone()
     for _ in range(2):
         agent.train(full_buffer(S, A), B)
     assert agent.actor.l3.bias.detach().sub(before).abs().min() > 1e-5
 
 
-def test_who_uses_it():
-    """On a CPU every agent in bfloat16 but one with a LayerNorm, whose gradient is not written out; no agent in float32."""
-    by_hand = [isinstance(getattr(agent.update_critics, "__self__", None), Bf16Update) for agent in (
-        TD3(S, A, 1.0, bf16=True), TD3(S, A, 1.0, bf16=True, layer_norm=True), TD3(S, A, 1.0))]  # fmt: skip
-    assert by_hand == [True, False, False]
+def test_bf16_stays_close_to_float32(full_buffer):
+    """The same update in both: the weights move in the same direction, and stay float32."""
+    moved = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        agent, buffer = Bf16TD3(S, A, 1.0, dtype=dtype), full_buffer(S, A)
+        before = agent.critic.l2.weight.detach().clone()
+        for k in range(20):
+            torch.manual_seed(k)
+            agent.train(buffer, 128)
+        assert agent.critic.l2.weight.dtype == torch.float32
+        moved.append((agent.critic.l2.weight - before).detach().flatten())
+    assert torch.cosine_similarity(*moved, dim=0) > 0.9
 
 
-def test_a_checkpoint_holds_weights_and_moments_one_by_one_and_goes_on_elsewhere(full_buffer, tmp_path):
-    """Inside they are one vector; an agent that knows nothing of it reads them, and its Adam counts one step an update."""
-    agent, other = TD3(S, A, 1.0, hidden=32, bf16=True), TD3(S, A, 1.0, hidden=32)
+def test_a_checkpoint_holds_weights_and_moments_one_by_one_and_a_plain_agent_continues_it(full_buffer, tmp_path):
+    """In memory they are one vector.  A plain `TD3` reads the files, and its Adam counts one step an update."""
+    agent, other = Bf16TD3(S, A, 1.0, hidden=32), TD3(S, A, 1.0, hidden=32)
     for _ in range(4):
         agent.train(full_buffer(S, A), B)
     agent.save(tmp_path / "x")
@@ -126,8 +135,8 @@ def test_a_checkpoint_holds_weights_and_moments_one_by_one_and_goes_on_elsewhere
 
 
 def test_it_goes_on_from_a_loaded_checkpoint(full_buffer, tmp_path):
-    """After `load` the targets are other tensors: the update must move those."""
-    agent = TD3(S, A, 1.0, hidden=32, bf16=True)
+    """After `load` the target networks are new tensors, which the update must move."""
+    agent = Bf16TD3(S, A, 1.0, hidden=32)
     agent.save(tmp_path / "x")
     agent.load(tmp_path / "x")
     before = copy.deepcopy(agent.critic_target.state_dict())

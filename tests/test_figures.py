@@ -1,32 +1,33 @@
-"""The explaining pictures show what is there: classes, sums, angles."""
+"""The figures show what they are given: classes, sums, angles, paths."""
 
 import numpy as np
 import pytest
+from helpers import Still, Walk
 from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
 from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
 
 import override_ant_random_points
-from figures import (
+from override_ant import MyAnt, MyAntBulletEnv, MyWalkerBase
+from viewing.figures import (
     plot_angle_term,
     plot_classes,
     plot_estimates,
-    plot_following,
-    plot_seeds,
+    plot_paths,
     plot_smoothing,
+    plot_target_networks,
     plot_targets,
     plot_terms,
     plot_to_go,
 )
-from override_ant import MyAnt, MyAntBulletEnv, MyWalkerBase
-from viewer import record
+from viewing.recording import record
 
 
-def words(figure):
+def texts(figure):
     return [text.get_text() for ax in figure.axes for text in ax.texts]
 
 
-def test_the_picture_of_the_classes_is_read_from_the_classes():
-    shown = words(plot_classes(MyAntBulletEnv, MyAnt))
+def test_the_class_diagram_is_read_from_the_classes():
+    shown = texts(plot_classes(MyAntBulletEnv, MyAnt))
     for cls in (MyAntBulletEnv, WalkerBaseBulletEnv, MyAnt, MyWalkerBase, WalkerBase):
         assert shown.count(cls.__name__) == 1
     methods = " ".join(shown)
@@ -34,19 +35,14 @@ def test_the_picture_of_the_classes_is_read_from_the_classes():
     assert shown.index("Env") < shown.index("WalkerBaseBulletEnv") < shown.index("MyAntBulletEnv"), "base classes first"
 
 
-def test_a_class_of_the_readers_own_joins_the_picture():
+def test_a_class_of_a_notebook_is_in_the_class_diagram():
     class Crab(override_ant_random_points.MyAntBulletEnv):
         def reward_terms(self, action, state):
             return {}
 
     Crab.__module__ = "__main__"
-    shown = words(plot_classes(Crab, MyAnt))
+    shown = texts(plot_classes(Crab, MyAnt))
     assert shown[shown.index("Crab") + 1] == "reward_terms" and shown.count("MyAntBulletEnv") == 2
-
-
-class Still:
-    def select_action(self, state):
-        return np.zeros(8, np.float32)
 
 
 def test_terms_are_drawn_with_their_sums():
@@ -56,7 +52,7 @@ def test_terms_are_drawn_with_their_sums():
     lines, bars = figure.axes
     names = [text.get_text() for text in lines.get_legend().get_texts()]
     assert names == [name for name, values in run.reward_terms.items() if values.any()] and "feet_collision" not in names
-    assert words(figure)[names.index("alive")] == f"{2 * run.length}"
+    assert texts(figure)[names.index("alive")] == f"{2 * run.length}"
     np.testing.assert_allclose(lines.lines[names.index("alive")].get_ydata(), 2.0)
     progress = lines.lines[names.index("progress")]
     window = round(0.2 / run.dt)
@@ -71,27 +67,14 @@ def test_an_environment_without_terms_is_named():
 
 def test_the_angle_term_is_drawn_with_the_angles_it_was_given():
     figure = plot_angle_term(90.0, 60.0)
-    assert {"90°", "60°"} <= set(words(figure))
+    assert {"90°", "60°"} <= set(texts(figure))
     points = [tuple(line.get_xydata()[0]) for line in figure.axes[1].lines if line.get_marker() == "o"]
     np.testing.assert_allclose(points, [(90, 0), (60, 0.5)], atol=1e-9)
 
 
-def test_targets_are_where_they_are():
+def test_targets_are_drawn_at_their_positions():
     targets = np.array([[1.0, 2.0], [-3.0, 4.0]])
     np.testing.assert_array_equal(plot_targets(targets).axes[0].lines[0].get_xydata(), targets)
-
-
-def test_seeds_are_drawn_each_and_as_their_mean(tmp_path):
-    """A run that ended early takes part in the mean as far as it came."""
-    for name, returns in {"a0": [0, 10, 20], "a1": [20, 30], "b0": [5, 5, 5]}.items():
-        rows = [f"{1_000_000 * (k + 1)},{value}" for k, value in enumerate(returns)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["timesteps,mean_return", *rows]) + "\n")
-    groups = {"with": sorted(tmp_path.glob("a*.csv")), "without": sorted(tmp_path.glob("b*.csv"))}
-    lines = plot_seeds(groups).axes[0].lines
-    assert [line.get_ydata().tolist() for line in lines] == [[0, 10, 20], [20, 30], [10, 20], [5, 5, 5], [5, 5, 5]]
-    assert lines[2].get_xdata().tolist() == [1, 2] and lines[2].get_linewidth() > lines[0].get_linewidth()
-    with pytest.raises(ValueError, match=r"groups\['none'\] is empty"):
-        plot_seeds({"none": []})
 
 
 def test_estimates_are_drawn_as_shares_with_their_mean_and_the_truth():
@@ -101,27 +84,49 @@ def test_estimates_are_drawn_as_shares_with_their_mean_and_the_truth():
         assert ax.get_title(loc="left") == title
         assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
         assert [line.get_xdata()[0] for line in ax.lines] == [0.5, pytest.approx(each.mean())]
-        assert ax.get_legend().get_texts()[1].get_text() == f"their mean: {each.mean():+.2f}"
+        assert ax.get_legend().get_texts()[1].get_text() == f"mean: {each.mean():+.2f}"
 
 
-def test_smoothing_marks_the_best_action_of_either():
+def test_smoothing_marks_the_best_action_of_each():
     action = np.linspace(-1, 1, 21)
     figure = plot_smoothing(action, -np.abs(action + 0.5), -np.abs(action - 0.3))
-    assert words(figure) == ["best: -0.50", "best: 0.30"]
+    assert texts(figure) == ["best: -0.50", "best: 0.30"]
     marked = [tuple(line.get_xydata()[0]) for line in figure.axes[0].lines if line.get_marker() != "None"]
     np.testing.assert_allclose(marked, [(-0.5, 0), (0.3, 0)], atol=1e-9)
 
 
-def test_followers_are_drawn_over_the_critic():
+def test_target_networks_are_drawn_over_the_critic():
     critic, slow = np.array([1.0, 3.0, 2.0]), np.array([0.5, 1.0, 1.2])
-    below, above = plot_following(critic, {"slow": slow}).axes[0].lines
+    below, above = plot_target_networks(critic, {"slow": slow}).axes[0].lines
     np.testing.assert_array_equal(below.get_xydata(), [[1, 1], [2, 3], [3, 2]])
     np.testing.assert_array_equal(above.get_ydata(), slow)
     assert above.get_zorder() > below.get_zorder()
 
 
-def test_the_way_still_to_go_begins_with_the_distance_and_ends_with_the_episode():
+def test_the_distance_to_the_target_is_drawn_from_start_to_end():
     run = record(Still(), "MyAntBulletEnv-v0", target=(3.0, 4.0), max_steps=20)
     line, end = plot_to_go({"still": run}).axes[0].lines
     assert line.get_xydata()[0] == pytest.approx([0, 5], abs=0.1)
-    assert tuple(end.get_xydata()[0]) == pytest.approx((20 * run.dt, run.to_go[-1]))
+    assert tuple(end.get_xydata()[0]) == pytest.approx((20 * run.dt, run.distance_to_target[-1]))
+
+
+def test_paths_are_drawn_in_metres_with_their_ends():
+    run = record(Walk(), seed=3, max_steps=80, target=(2, 1))
+    far = record(Walk(), max_steps=20)
+    far.terminated = True
+    figure = plot_paths([run, far])
+    (axes,) = figure.axes
+    lines = axes.get_lines()
+    np.testing.assert_array_equal(lines[0].get_xydata(), run.path)
+    assert axes.get_aspect() == 1 and "(m)" in axes.get_xlabel() and "(m)" in axes.get_ylabel()
+    assert figure.get_facecolor() == axes.get_facecolor() == (1, 1, 1, 1)
+    markers = [(line.get_marker(), *line.get_xydata()[-1]) for line in lines if line.get_marker() != "None"]
+    assert ("o", *run.path[-1]) in markers and ("X", *far.path[-1]) in markers
+    assert [m[1:] for m in markers if m[0] == "*"] == [(2, 1)]  # the stock ant's target is a kilometre away
+    assert min(text.get_fontsize() for text in axes.get_legend().get_texts() + axes.get_xticklabels()) >= 11
+    assert plot_paths(run, ax=axes) is figure
+
+
+def test_the_points_of_a_path_are_numbered():
+    run = record(Walk(), "MyAntBulletEnv-v0", max_steps=200, path=[(0.9, 0), (1.1, 0.1), (9, 0)])
+    assert len(run.points) == 3 and texts(plot_paths(run)) == ["1", "2", "3"]

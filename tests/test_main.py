@@ -13,12 +13,14 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from conftest import child_processes
 
-import main as main_module
-from main import Args, exploration_noise, main, make_args
+from envs.registry import make_env
+from main import exploration_noise, main
 from TD3 import TD3
-from utils import CURVE, ReplayBuffer, eval_policy
-from vector import make_env
+from training.args import Args
+from training.curve import CURVE_COLUMNS
+from utils import ReplayBuffer, eval_policy
 
 PENDULUM = "InvertedPendulumBulletEnv-v0"
 SMALL = {"env": PENDULUM, "num_envs": 4, "start_timesteps": 200, "eval_freq": 400, "max_timesteps": 800, "eval_episodes": 2,
@@ -36,7 +38,7 @@ def test_a_run_leaves_curve_checkpoints_arguments_and_tensorboard(tmp_path):
     assert result.name == "a" and not result.interrupted
     with open("results/a.csv") as f:
         rows = list(csv.reader(f))
-    assert rows[0] == CURVE and [row[0] for row in rows[1:]] == ["400", "800"]
+    assert rows[0] == CURVE_COLUMNS and [row[0] for row in rows[1:]] == ["400", "800"]
     np.testing.assert_allclose(result.curve["mean_return"], [float(row[2]) for row in rows[1:]])
     assert result.best == pytest.approx(result.curve["mean_return"].max(), abs=0.06)
     endings = ["actor", "actor_optimizer", "critic", "critic_optimizer"]
@@ -50,7 +52,7 @@ def test_a_run_leaves_curve_checkpoints_arguments_and_tensorboard(tmp_path):
     latest.load("models/a/latest", inference=True)
     states = np.random.default_rng(0).normal(size=(5, 5))
     np.testing.assert_array_equal(latest.select_action(states), result.policy.select_action(states))
-    assert not psutil.Process().children(), "no worker is left"
+    assert not child_processes(), "no worker is left"
 
 
 def test_tensorboard_holds_the_curve():
@@ -72,7 +74,6 @@ def test_the_best_policy_is_kept_when_later_ones_are_worse():
     best.load("models/a/best")
     seen = eval_policy(best, PENDULUM, eval_episodes=2)
     assert seen.mean == pytest.approx(result.best)
-    assert result.curve["mean_return"].argmax() < 5 or result.best > result.curve["mean_return"][:-1].max()
 
 
 def test_the_same_seed_trains_the_same_policy_and_another_seed_another():
@@ -83,7 +84,7 @@ def test_the_same_seed_trains_the_same_policy_and_another_seed_another():
 
 
 def test_the_paper_recipe_is_the_plain_loop_of_the_article():
-    """One ant, one update a step, against the loop written out by hand with the same random numbers."""
+    """One environment, one update a step, against the loop written by hand with the same random numbers."""
     args = {"env": PENDULUM, "recipe": "paper", "start_timesteps": 60, "max_timesteps": 160, "eval_freq": 160,
             "eval_episodes": 1, "hidden": 16, "batch_size": 8, "seed": 4}  # fmt: skip
     result = main(**args, threads=1, save_model=False)
@@ -110,21 +111,18 @@ def test_the_paper_recipe_is_the_plain_loop_of_the_article():
 
 
 def test_a_time_limit_is_not_stored_as_terminal(monkeypatch):
-    """In an environment that ends by its time limit alone, every stored transition goes on, across the border of episodes."""
+    """In an environment that only a time limit ends, no stored transition is terminal, and none leads into the next episode."""
     kept = []
     real = ReplayBuffer.__init__
     monkeypatch.setattr(ReplayBuffer, "__init__", lambda self, *a, **k: (real(self, *a, **k), kept.append(self))[0])
     main(**SMALL | {"env": "ReacherBulletEnv-v0", "max_timesteps": 1600}, n_step=1, save_model=False)
     (buffer,) = kept
     assert len(buffer) == 1600 > 4 * 150, "the time limit of 150 steps was reached"
-    assert buffer.not_done[: len(buffer)].min() == 1
-    first_states = buffer.state[1::4][: len(buffer) // 4 - 1]
+    assert (buffer.discount[: len(buffer)] == buffer.discount[0]).all() and buffer.discount[0] > 0
     jumps = (buffer.next_state[: len(buffer)].reshape(-1, 4, 9)[:-1] != buffer.state[: len(buffer)].reshape(-1, 4, 9)[1:]).any(
         -1
     )
-    assert jumps.sum(0).tolist() == [2, 2, 2, 2] and len(first_states), (
-        "each ant began two new episodes, and no reset is stored"
-    )
+    assert jumps.sum(0).tolist() == [2, 2, 2, 2], "two new episodes began in each environment, and no reset is stored"
 
 
 def test_a_second_run_of_the_same_name_overwrites_nothing():
@@ -136,7 +134,7 @@ def test_a_second_run_of_the_same_name_overwrites_nothing():
     assert os.path.exists("results/a-2.csv")
 
 
-def test_load_model_goes_on_from_a_policy():
+def test_load_model_starts_from_a_policy():
     first = main(**SMALL, name="a")
     second = main(**SMALL | {"max_timesteps": 204}, name="b", load_model="models/a/latest")  # ends before its first update
     for a, b in zip(first.policy.actor.parameters(), second.policy.actor.parameters(), strict=True):
@@ -148,7 +146,7 @@ def test_max_minutes_ends_a_run():
     assert 1.2 <= result.seconds < 30 and len(result.curve["timesteps"])
 
 
-def test_the_ladder_gives_each_ant_its_noise():
+def test_the_ladder_gives_each_environment_its_noise():
     args = Args(num_envs=3, expl_noise=0.1, expl_noise_max=0.4)
     np.testing.assert_allclose(exploration_noise(args), [[0.1], [0.2], [0.4]])
     np.testing.assert_allclose(exploration_noise(Args(num_envs=2, expl_noise=0.1, expl_noise_max=None)), [[0.1], [0.1]])
@@ -179,7 +177,7 @@ def test_an_interrupt_ends_cleanly_with_everything_saved(root, number):
     assert process.returncode == 0, err
     assert "Interrupted." in out and "Traceback" not in err
     assert not any(worker.is_running() for worker in workers)
-    assert not [name for name in os.listdir("models/a") if name.endswith(".part")]
+    assert not [name for name in os.listdir("models/a") if name.startswith(".")]
     for which in ("best", "latest"):
         TD3(5, 1, 1.0, hidden=16).load(f"models/a/{which}")
     with open("results/a.csv") as f:
@@ -204,32 +202,8 @@ def test_a_killed_run_leaves_a_whole_checkpoint_and_no_worker(root):
     "args, sentence",
     [
         ({"env": "AntBuletEnv-v0"}, "There is no environment 'AntBuletEnv-v0': did you mean 'AntBulletEnv-v0'?"),
-        ({"batchsize": 256}, "There is no argument 'batchsize': did you mean 'batch_size'?"),
-        ({"xyz": 1}, "There is no argument 'xyz': expected one of recipe, policy, env"),
-        ({"recipe": "quick"}, "recipe is 'quick': expected 'fast' or 'paper'."),
-        ({"policy": "SAC"}, "policy is 'SAC': expected 'TD3'."),
-        ({"max_timesteps": 0}, "max_timesteps is 0: expected at least 1."),
-        ({"num_envs": -2}, "num_envs is -2: expected at least 1."),
-        ({"batch_size": 0}, "batch_size is 0: expected at least 1."),
-        ({"start_timesteps": -1}, "start_timesteps is -1: expected 0 or more."),
-        ({"max_timesteps": "many"}, "max_timesteps is 'many': expected a whole number."),
-        ({"max_timesteps": 10.5}, "max_timesteps is 10.5: expected a whole number."),
-        ({"seed": True}, "seed is True: expected a whole number."),
-        ({"seed": None}, "seed is None: expected a whole number."),
-        ({"discount": "0.9"}, "discount is '0.9': expected a number."),
-        ({"discount": float("nan")}, "discount is nan: expected a number."),
-        ({"discount": 1.5}, "discount is 1.5: expected a number from 0 to 1."),
-        ({"tau": 0}, "tau is 0.0: expected a number above 0, at most 1."),
-        ({"lr": float("inf")}, "lr is inf: expected a number above 0."),
-        ({"utd_ratio": 0}, "utd_ratio is 0.0: expected a number above 0."),
-        ({"expl_noise": -0.1}, "expl_noise is -0.1: expected 0 or more."),
-        ({"expl_noise": 0}, "expl_noise is 0.0: expected above 0, because a ladder up to expl_noise_max starts there."),
-        ({"expl_noise_max": 0.01}, "expl_noise_max is 0.01: expected at least expl_noise, 0.02."),
-        ({"save_model": "yes"}, "save_model is 'yes': expected True or False."),
-        ({"name": "../a"}, "name is '../a': expected a name for files, without folders."),
-        ({"seed": 10**6}, "seed is 1000000: expected less than 1000000, where the evaluation's seeds begin."),
-        ({"env": 3}, "env is 3: expected a text."),
         ({"env": "CartPole-v1"}, "env 'CartPole-v1' has actions Discrete(2): expected a flat Box"),
+        ({"batch_size": 0}, "batch_size is 0: it should be greater than or equal to 1."),
         ({"load_model": "no_such_run"}, "There is no checkpoint 'no_such_run'"),
     ],
 )
@@ -237,7 +211,7 @@ def test_bad_input_ends_in_one_sentence_and_leaves_nothing(args, sentence):
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         main(**args)
     assert str(error.value).startswith(sentence) and "\n" not in str(error.value)
-    assert os.listdir() == [] and not psutil.Process().children()
+    assert os.listdir() == [] and not child_processes()
 
 
 def test_a_foreign_checkpoint_is_refused_before_anything_is_written(tmp_path):
@@ -248,10 +222,11 @@ def test_a_foreign_checkpoint_is_refused_before_anything_is_written(tmp_path):
     assert sorted(os.listdir()) == ["x_actor", "x_critic"]
 
 
-def test_whole_floats_and_numpy_numbers_count_as_integers():
-    args = make_args(max_timesteps=1e6, seed=np.int64(3), discount=1)
-    assert (args.max_timesteps, args.seed, args.discount) == (10**6, 3, 1.0)
-    assert isinstance(args.max_timesteps, int) and isinstance(args.seed, int)
+def test_help_does_not_wait_for_pytorch(root):
+    code = "import sys; sys.argv = ['main.py', '--help']; import runpy\n"
+    code += "try: runpy.run_path('main.py', run_name='__main__')\nexcept SystemExit: print('torch' in sys.modules)"
+    seen = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert seen.stdout.endswith("False\n"), seen.stdout[-200:]
 
 
 def run(root, *words):
@@ -262,10 +237,10 @@ def run(root, *words):
 def test_the_command_line_explains_every_argument_and_refuses_in_a_sentence(root):
     seen = run(root, "--help")
     assert seen.returncode == 0
-    for field in Args.__dataclass_fields__:
+    for field in Args.__dataclass_fields__.keys() - {"recipe"}:  # the recipes are subcommands
         assert "--" + field.replace("_", "-") in seen.stdout
-    assert "what a reward one step later is worth" in seen.stdout
-    paper = run(root, "--recipe", "paper", "--help").stdout
+    assert "Standard deviation of the target action noise, in units of max_action." in seen.stdout
+    paper = run(root, "paper", "--help").stdout
     assert "default: 0.99" in paper and "default: 0.99" not in seen.stdout
 
     seen = run(root, "--env", "AntBuletEnv-v0")
@@ -275,29 +250,6 @@ def test_the_command_line_explains_every_argument_and_refuses_in_a_sentence(root
     assert seen.returncode == 2 and "--batchsize" in seen.stderr and "--batch-size" in seen.stderr
     seen = run(root, "--num-envs", "several")
     assert seen.returncode == 2 and "several" in seen.stderr
-
-
-@pytest.mark.parametrize("recipe", ["paper", "fast"])
-def test_the_command_repeats_the_run(recipe):
-    usual = make_args(recipe=recipe)
-    other = {"bf16": not usual.bf16, "workers": usual.workers + 1}  # not what this machine would choose
-    for given in ({"save_model": False, "env": PENDULUM, "max_minutes": 2}, other):
-        args = make_args(recipe=recipe, seed=3, **given)
-        words = main_module.command(args).split()
-        assert words[:2] == ["python", "main.py"]
-        again = main_module.tyro.cli(Args, args=words[2:], default=Args(**main_module.RECIPES[recipe]))
-        assert make_args(**vars(again)) == args
-    assert "--workers" not in main_module.command(usual) and "bf16" not in main_module.command(usual)
-
-
-def test_a_learner_on_a_cuda_device_leaves_the_other_cores_to_the_ants(monkeypatch):
-    """What would be chosen; that it runs so is for a machine with such a device."""
-    monkeypatch.setattr(main_module.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(main_module.torch.cuda, "is_bf16_supported", lambda: True)
-    monkeypatch.setattr(main_module.os, "cpu_count", lambda: 16)
-    args = make_args()
-    assert (args.device, args.bf16, args.workers) == ("cuda", True, 15)
-    assert make_args(device="cpu").workers == 1 and make_args(workers=3).workers == 3 and make_args(recipe="paper").workers == 0
 
 
 def test_the_stop_button_of_a_notebook_returns_the_result_so_far(root, monkeypatch):

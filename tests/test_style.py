@@ -1,4 +1,4 @@
-"""All figures look alike: white, large letters, no frame; and Matplotlib is not imported before the first of them."""
+"""The style of all figures: white, with large text and no frame.  Matplotlib is imported with the first of them."""
 
 import subprocess
 import sys
@@ -6,24 +6,24 @@ import sys
 import pytest
 from conftest import ROOT
 
-import style
+from viewing import style
 
 
 @pytest.mark.parametrize("projection", [None, "polar"])
-def test_a_figure_is_white_and_its_letters_are_large_enough_for_a_phone(projection):
+def test_a_figure_is_white_and_its_text_is_large_enough_for_a_phone(projection):
     made, ax = style.figure(6, 4, subplot_kw={"projection": projection})
     ax.plot([0, 1], [2, 3], label="a line")
     ax.set(xlabel="x (m)", ylabel="y (m)")
     legend = style.legend(ax, loc="upper left")
     made.canvas.draw()
-    words = [*ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label, ax.yaxis.label, *legend.get_texts()]
+    texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label, ax.yaxis.label, *legend.get_texts()]
     on_a_phone = 360 / made.get_figwidth() / 72  # pixels a point
-    assert min(text.get_fontsize() for text in words) * on_a_phone >= 9
+    assert min(text.get_fontsize() for text in texts) * on_a_phone >= 9
     assert made.get_facecolor() == ax.get_facecolor() == (1, 1, 1, 1) and not legend.get_frame_on()
     assert not [side for side in ("top", "right") if side in ax.spines and ax.spines[side].get_visible()]
 
 
-def test_a_notebook_would_show_a_figure_once():
+def test_a_notebook_shows_a_figure_once():
     import matplotlib.pyplot as plt
 
     before = plt.get_fignums()
@@ -31,7 +31,7 @@ def test_a_notebook_would_show_a_figure_once():
     assert plt.get_fignums() == before and axes.shape == (2, 3) and len(made.axes) == 6
 
 
-@pytest.mark.parametrize("module", ["viewer", "score", "figures", "utils"])
+@pytest.mark.parametrize("module", ["animation", "directions", "figures", "curves", "steer", "scene3d"])
 def test_matplotlib_is_not_imported_before_the_first_figure(module):
-    code = f"import sys, {module}; print('matplotlib' in sys.modules)"
+    code = f"import sys, viewing.{module}; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"

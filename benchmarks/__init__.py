@@ -1,0 +1,1 @@
+"""Measurements: ours next to other libraries, and the experiments behind the recipe."""

@@ -1,0 +1,124 @@
+"""The 3-D scene: the bodies against the physics engine, and the saved page in a real browser without a network."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pybullet
+import pytest
+from browser import CHROMIUM, Browser, wait
+from conftest import ROOT
+
+from envs.registry import make_env
+from utils import load_policy
+from viewing.recording import record
+from viewing.scene3d import Scene3D, body_meshes, save_html, serving
+
+
+def test_the_meshes_are_where_the_physics_engine_has_the_bodies():
+    """Each body of an ant at rest fills its bounding box in Bullet, whose margin is 4 cm, in every direction of the legs."""
+    env = make_env("AntBulletEnv-v0")
+    env.reset(seed=0)
+    body, client = env.unwrapped.robot.objects[0], env.unwrapped._p
+    shapes = body_meshes("ant.xml")
+    assert len(shapes) == 13 and [number for number, *_ in shapes].count(0) == 1
+    for number, _, vertices, _ in shapes:
+        if number:
+            position, quaternion = client.getLinkState(body, number - 1)[4:6]
+        else:
+            position, quaternion = client.getBasePositionAndOrientation(body)
+        world = vertices @ np.reshape(pybullet.getMatrixFromQuaternion(quaternion), (3, 3)).T + position
+        low, high = client.getAABB(body, number - 1)
+        center, margin = (world.min(0) + world.max(0)) / 2, np.subtract(high, low) - np.ptp(world, axis=0)
+        np.testing.assert_allclose(center, np.add(low, high) / 2, atol=0.005)
+        assert (margin > -1e-6).all() and (margin < 0.2).all()
+    env.close()
+
+
+def test_another_robot_is_refused_by_name():
+    with pytest.raises(
+        ValueError, match=r"humanoid_symmetric.xml has a body .*: expected spheres, and capsules that start at a joint"
+    ):
+        body_meshes("humanoid_symmetric.xml")
+
+
+def test_the_ant_stays_at_the_origin_and_the_world_moves():
+    with serving() as server:
+        scene = Scene3D(server.scene)
+        poses = np.zeros((21, 7), np.float32)
+        poses[:, :3], poses[:, 6] = [5, 7, 0.5], 1
+        scene.set_pose(poses, (5, 7))
+        np.testing.assert_allclose(scene.world.position, [-5, -7, 0])
+        for _, body in scene.bodies:
+            np.testing.assert_allclose(body.position, [0, 0, 0.5])
+            np.testing.assert_allclose(body.wxyz, [1, 0, 0, 0])
+
+
+def test_there_is_a_flag_at_each_target():
+    with serving() as server:
+        scene = Scene3D(server.scene)
+        for targets in ([(1, 2)], [(3, 4), (5, 6), (7, 8)], [(9, 9)], []):
+            scene.set_targets(targets)
+            assert [tuple(node.position[:2]) for node in scene.flags] == targets
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return record(load_policy("base_ant_final"), max_steps=150)
+
+
+def test_a_page_is_one_file(recording, tmp_path):
+    path = save_html(recording, tmp_path / "new" / "a.html")
+    assert [p.name for p in path.parent.iterdir()] == ["a.html"]
+    text = path.read_text()
+    assert text.lstrip().lower().startswith("<!doctype html") and 0.5e6 < len(text) < 3e6
+    with pytest.raises(ValueError, match=r"a.txt.*: expected a name that ends in .html"):
+        save_html(recording, tmp_path / "a.txt")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot be written"):
+        save_html(recording, tmp_path / "file" / "a.html")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "new"]
+
+
+def test_a_file_that_may_not_grow_leaves_the_old_one_and_nothing_else(tmp_path):
+    """The system ends every write beyond 100 kB, as a quota does."""
+    pytest.importorskip("resource", reason="needs POSIX limits")
+    (tmp_path / "a.html").write_text("old")
+    script = "\n".join([
+        "import resource, sys",
+        "from utils import load_policy",
+        "from viewing.recording import record",
+        "from viewing.scene3d import save_html",
+        "run = record(load_policy('base_ant_final'), max_steps=10)",
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))",
+        "try: save_html(run, sys.argv[1])",
+        "except OSError as error: print(error)",
+    ])  # fmt: skip
+    command = [sys.executable, "-c", script, str(tmp_path / "a.html")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "a.html' could not be written to its end (File too large), so nothing of it was kept" in done.stdout
+    assert done.stderr == "" and {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.html": "old"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_opens_from_disk_without_a_network_and_moves(recording, tmp_path):
+    path = save_html(recording, tmp_path / "a.html")
+    browser = Browser(tmp_path)
+    try:
+        browser("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        browser.open(path.as_uri())
+        first = wait(lambda: screenshot_with_an_ant(browser), 90, "the canvas stayed blank")
+        wait(lambda: (browser.screenshot() != first).mean() > 0.01 and screenshot_with_an_ant(browser), 60, "nothing moved")
+        assert not [url for url in browser.requests if not url.startswith(("file:", "data:", "blob:"))]
+        assert not browser.errors
+    finally:
+        browser.close()
+
+
+def screenshot_with_an_ant(browser):
+    """A screenshot, or None unless it has the dark colour of the torso and the orange of the legs."""
+    image = browser.screenshot()
+    red, green, blue = image.astype(int).transpose(2, 0, 1)
+    legs = (red > 150) & (red - blue > 60) & (green < red)
+    return image if legs.mean() > 0.001 and ((red < 110) & (blue < 140)).mean() > 0.001 else None

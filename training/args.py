@@ -1,0 +1,206 @@
+"""The arguments of a run: their defaults, their checks, and the command that repeats a run."""
+
+import dataclasses
+import difflib
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from annotated_types import Ge, Gt, Le
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+Count = Annotated[int, Ge(1)]
+NonNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+
+
+@dataclass
+class Args:
+    """The arguments of a run.  The defaults are those of the `fast` recipe; see `RECIPES` for `paper`."""
+
+    recipe: tyro.conf.Suppress[Literal["fast", "paper"]] = "fast"
+    """Name of the set of default values."""
+    policy: Literal["TD3"] = "TD3"
+    """Algorithm."""
+    env: str = "AntBulletEnv-v0"
+    """Id of a registered environment, or module:id of one that is registered when the module is imported."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of networks, exploration, sampling and environments."""
+    start_timesteps: Annotated[int, Ge(0)] = 10_000
+    """Number of environment steps with random actions before the first update."""
+    eval_freq: Count = 50_000
+    """Number of environment steps between evaluations."""
+    max_timesteps: Count = 2_000_000
+    """Number of environment steps of the run, summed over all environments."""
+    expl_noise: NonNegative = 0.02
+    """Standard deviation of the exploration noise, in units of max_action."""
+    expl_noise_max: NonNegative | None = 0.4
+    """Exploration noise of the last environment; from the first on it rises geometrically.  With None all have expl_noise."""
+    batch_size: Count = 256
+    """Number of transitions in the batch of an update."""
+    discount: Annotated[float, Ge(0), Le(1)] = 0.98
+    """Discount factor gamma, the value of a reward one step later."""
+    tau: Annotated[float, Gt(0), Le(1)] = 0.005
+    """Fraction of the way that the target networks move to the networks at each delayed update."""
+    policy_noise: NonNegative = 0.2
+    """Standard deviation of the target action noise, in units of max_action."""
+    noise_clip: NonNegative = 0.5
+    """Bound of the target action noise, in units of max_action."""
+    policy_freq: Count = 2
+    """Number of critic updates for each update of the actor and the target networks."""
+    save_model: bool = True
+    """Writing of checkpoints to models/NAME."""
+    load_model: str = ""
+    """Policy to start from, with its optimizers but an empty replay buffer: name of a run, its folder, or a path without "_actor"."""
+    num_envs: Count = 16
+    """Number of environments that run at the same time."""
+    workers: Annotated[int, Ge(0)] | None = None
+    """Number of processes for the environments; 0 uses that of the learner.  The default is 1, and with cuda all other cores."""
+    utd_ratio: Positive = 0.125
+    """Number of updates for each environment step (update-to-data ratio).  The paper's is 1."""
+    lr: Positive = 7e-4
+    """Learning rate of actor and critics."""
+    hidden: Count = 256
+    """Units of each hidden layer."""
+    n_step: Count = 3
+    """Number of rewards summed before the value of the next state.  The paper's is 1."""
+    bf16: bool | None = None
+    """Matrix products in bfloat16.  The default is True on a CPU with instructions for them."""
+    buffer_size: Count = 800_000
+    """Number of transitions in the replay buffer."""
+    eval_episodes: Count = 10
+    """Number of episodes in each evaluation."""
+    max_minutes: Positive | None = None
+    """Wall-clock limit of the run, in minutes."""
+    threads: Count = 1
+    """Number of PyTorch threads.  More than the environments leave cores free for makes everything slower."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device of the networks.  auto is the CPU.  cuda is experimental."""
+    name: str = ""
+    """Name of the run and its files.  The default is POLICY_ENV_SEED."""
+
+
+CheckedArgs: Any = checked_dataclass(Args, config=ConfigDict(strict=True, allow_inf_nan=False))
+"""`Args` that raises pydantic's ValidationError for a value that its field does not allow."""
+
+RECIPES: dict[str, Args] = {
+    "fast": Args(),
+    "paper": Args(
+        recipe="paper",
+        start_timesteps=25_000,
+        eval_freq=5_000,
+        expl_noise=0.1,
+        expl_noise_max=None,
+        discount=0.99,
+        num_envs=1,
+        workers=0,
+        utd_ratio=1.0,
+        lr=3e-4,
+        n_step=1,
+        bf16=False,
+        buffer_size=1_000_000,
+        threads=2,
+    ),
+}
+"""`fast` is made for two cores.  `paper` is the article's: one environment, one update a step, the TD3 authors' hyperparameters."""
+
+
+def make_args(**given: Any) -> Args:
+    """Fills in the recipe, checks every value, and decides what was left open: name, bf16, device and workers.
+
+    Args:
+        **given: fields of `Args`.  A float without a fraction may stand for an int, and a NumPy scalar for a number.
+
+    Raises:
+        ValueError: one sentence that names the argument, the value and what was expected.
+    """
+    fields = [field.name for field in dataclasses.fields(Args)]
+    for name in given:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(fields)}."
+            raise ValueError(f"There is no argument '{name}': {hint}")
+    recipe = given.get("recipe", "fast")
+    try:
+        values = vars(RECIPES["paper" if recipe == "paper" else "fast"]) | {
+            name: _plain(value) for name, value in given.items()
+        }
+        args = Args(**vars(CheckedArgs(**values)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise ValueError(f"{name} is {given[name]!r}: {first['msg'].replace('Input', 'it', 1)}.") from None
+    return _decide(args)
+
+
+def _plain(value):
+    """A number as strict validation expects it: a Python int where it is whole."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _decide(args):
+    """Checks what depends on more than one value or on this machine, and decides what was left open."""
+    import torch  # here, because `python main.py --help` need not wait for it
+
+    from envs.registry import find_env
+    from utils import EVAL_SEED
+
+    def expect(name, condition, expected):
+        if not condition:
+            raise ValueError(f"{name} is {getattr(args, name)!r}: it should be {expected}.")
+
+    expect(
+        "seed",
+        args.seed + args.num_envs <= EVAL_SEED,
+        f"at most {EVAL_SEED - args.num_envs}, because the seeds of evaluations begin at {EVAL_SEED}",
+    )
+    if args.expl_noise_max is not None:
+        expect(
+            "expl_noise", args.expl_noise > 0, "greater than 0, because a geometric ladder up to expl_noise_max begins there"
+        )
+        expect("expl_noise_max", args.expl_noise_max >= args.expl_noise, f"at least expl_noise, {args.expl_noise}")
+    expect("name", Path(args.name).name == args.name, "a file name without folders")
+    expect("device", args.device != "cuda" or torch.cuda.is_available(), "'auto' or 'cpu', because PyTorch sees no CUDA device")
+    expect("bf16", not (args.bf16 and args.device == "cuda"), "False or None with device='cuda', which computes in float32")
+    find_env(args.env)
+
+    cuda = args.device == "cuda"
+    # a learner on a CUDA device is fast enough for environments on all other cores, one on a core only for those on a second
+    workers = max(1, (os.cpu_count() or 1) - 1) if cuda else 1
+    return dataclasses.replace(
+        args,
+        device="cuda" if cuda else "cpu",
+        bf16=fast_bf16() and not cuda if args.bf16 is None else args.bf16,
+        workers=workers if args.workers is None else args.workers,
+        name=args.name or f"{args.policy}_{args.env.split(':')[-1]}_{args.seed}",
+    )
+
+
+def fast_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32 (AVX-512 BF16 or AMX)."""
+    import torch
+
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def reproduction_command(args: Args) -> str:
+    """The command line that repeats a run: the recipe, and the arguments that differ from it."""
+    decided = make_args(recipe=args.recipe)
+    defaults = dataclasses.replace(RECIPES[args.recipe], bf16=decided.bf16, device=decided.device, workers=decided.workers)
+    words = ["python", "main.py"] + [args.recipe] * (args.recipe != "fast")
+    for field in dataclasses.fields(Args):
+        value = getattr(args, field.name)
+        if value == getattr(defaults, field.name):
+            continue
+        option = "--" + field.name.replace("_", "-")
+        if field.type is bool:
+            words.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)

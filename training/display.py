@@ -1,0 +1,88 @@
+"""The progress of a run: a bar in a terminal; a line and the learning curve in a notebook."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+Curve = dict[str, np.ndarray]
+
+
+class TerminalDisplay:
+    """A progress bar with the latest mean return and the steps per second.
+
+    Args:
+        name: name of the run.
+        max_timesteps: environment steps of the whole run.
+    """
+
+    def __init__(self, name: str, max_timesteps: int) -> None:
+        self.bar = tqdm(total=max_timesteps, unit=" steps", unit_scale=True, dynamic_ncols=True, desc=name)
+
+    def update(self, timesteps: int) -> None:
+        """Shows the number of environment steps so far."""
+        self.bar.update(min(timesteps, self.bar.total) - self.bar.n)
+
+    def evaluated(self, curve: Curve) -> None:
+        """Shows the learning curve so far."""
+        returns = curve["mean_return"]
+        self.bar.set_postfix_str(f"return {returns[-1]:,.0f}, best {returns.max():,.0f}")
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+class NotebookDisplay:
+    """A line of text, and below it the learning curve, drawn anew after each evaluation.
+
+    Both are replaced in place, so a finished notebook holds one figure and one line, and no trace of the progress.
+
+    Args:
+        name: name of the run.
+        max_timesteps: environment steps of the whole run.
+        plot: draws a learning curve and returns a Matplotlib figure.
+    """
+
+    def __init__(self, name: str, max_timesteps: int, plot: Callable[[Curve], Any]) -> None:
+        from IPython.display import display
+
+        self.name, self.max_timesteps, self.plot = name, max_timesteps, plot
+        self.started, self.updated = time.perf_counter(), 0.0
+        self.curve: Curve = {}
+        self.figure = None
+        self.line = display({"text/plain": f"{name}: starting"}, raw=True, display_id=True)
+
+    def update(self, timesteps: int) -> None:
+        """Shows the number of environment steps so far, once a second."""
+        now = time.perf_counter()
+        if now - self.updated < 1:
+            return
+        self.updated = now
+        latest = f", return {self.curve['mean_return'][-1]:,.0f}" if self.curve else ""
+        rate = timesteps / (now - self.started)
+        self._write(f"{self.name}: {timesteps:,} of {self.max_timesteps:,} steps, {rate:,.0f} a second{latest}")
+
+    def evaluated(self, curve: Curve) -> None:
+        """Shows the learning curve so far."""
+        from IPython.display import display
+
+        self.curve = curve
+        figure = self.plot(curve)
+        if self.figure is None:
+            self.figure = display(figure, display_id=True)
+        else:
+            self.figure.update(figure)
+
+    def close(self) -> None:
+        """Leaves a line with the result."""
+        if self.curve:
+            steps, seconds, best = self.curve["timesteps"][-1], self.curve["seconds"][-1], self.curve["mean_return"].max()
+            self._write(
+                f"{self.name}: {steps:,.0f} steps in {seconds / 60:.1f} minutes, {steps / seconds:,.0f} a second; "
+                f"best mean return {best:,.0f}"
+            )
+
+    def _write(self, text):
+        self.line.update({"text/plain": text}, raw=True)

@@ -1,0 +1,320 @@
+"""Animations of recordings, as files and in notebooks.  No display is needed.
+
+    from viewing.animation import animate, show
+    show(animate(recording, "animations/my_ant_run.gif", seconds=10), alt="An ant that runs to the right")
+
+or, in a terminal: `python -m viewing.animation`.
+"""
+
+import contextlib
+import io
+import itertools
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from training.cli import run_cli
+from training.files import atomic_write
+from utils import load_policy, training_env
+from viewing.recording import Recording, random_path, record
+from viewing.renderer import Renderer
+
+if TYPE_CHECKING:
+    from IPython.display import Image as EmbeddedImage
+    from matplotlib.figure import Figure
+
+FORMATS = (".gif", ".png", ".webp", ".mp4")
+
+
+def animate(
+    recordings: Recording | Iterable[Recording],
+    path: str | Path,
+    width: int = 480,
+    height: int = 320,
+    fps: float = 18,
+    seconds: float | None = None,
+    start: float = 0.0,
+    speed: float = 1.0,
+    workers: int = 2,
+    titles: Sequence[str] | None = None,
+    yaw: float | None = None,
+    verbose: bool = True,
+) -> Path:
+    """Writes an animation of one recording, or of several side by side.
+
+    The tiles are one metre wide, the front legs yellow, the trail of the ant blue.  The target is a green flag in a circle of
+    radius `REACHED`, or an arrow toward it if it is out of sight.  The text at the bottom gives time, speed and distance from
+    the start.  A recorded path has the number of the next point in place of the distance, and a map in a corner.
+
+    Args:
+        recordings: a `Recording` or a list of them.  One that ends before the others stays at its last state.
+        path: file to write.  Its suffix is the format: .gif or .png (animated, few colours), .webp or .mp4.
+        width, height: size of each recording's frames, in pixels.
+        fps: frames a second.
+        seconds: simulated time to show; by default all of it.
+        start: simulated time of the first frame, in seconds.
+        speed: simulated seconds a second.
+        workers: number of processes that render; 0 renders in this one.
+        titles: text at the top of each recording's frames.  By default it is the target, if there are several recordings, and
+            the speed, if it is not 1.
+        yaw: compass direction in which the camera looks, in degrees; 0 is +x, 90 is +y.  By default it is 40 degrees to the
+            left of the direction from the start to the target, or of +x for several recordings; for a path it is +y.
+        verbose: whether to print an estimate of the time and, in a terminal, show a progress bar.
+
+    Returns:
+        the path, a `pathlib.Path`.
+
+    Raises:
+        ValueError: an argument is out of range, or the suffix is unknown.
+        OSError: the file cannot be written, which is checked before rendering, or the disk became full.  An existing file is
+            then unchanged, and nothing else is left.
+    """
+    recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
+    path = Path(path)
+    steps = _choose_steps(recordings, path, width, height, fps, seconds, start, speed)
+    titles = _default_titles(recordings, speed) if titles is None else titles
+    if len(titles) != len(recordings):
+        raise ValueError(f"got {len(titles)} titles for {len(recordings)} recordings: give one for each.")
+    yaw = np.radians(_default_yaw(recordings) if yaw is None else yaw)
+    with atomic_write(path) as part:
+        panels = [(run, width, height, yaw, title) for run, title in zip(recordings, titles, strict=True)]
+        with render_pool(panels, workers) as render:
+            list(render(steps[:1], None))  # starts the workers, which is no part of the estimate
+            begin = time.perf_counter()
+            sample = list(render(steps[:: max(1, len(steps) // 8)], None))
+            if verbose:
+                expected = (time.perf_counter() - begin) / len(sample) * len(steps)
+                print(f"Rendering {len(steps)} frames, about {max(expected, 1):.0f} s ...", flush=True)
+            palette = shared_palette(sample) if path.suffix.lower() in (".gif", ".png") else None
+            frames = tqdm(
+                render(steps, palette), total=len(steps), leave=False, disable=None if verbose else True, unit=" frames"
+            )
+            write_frames(part, frames, fps, palette)
+    return path
+
+
+def _choose_steps(recordings, path, width, height, fps, seconds, start, speed):
+    """The step of each frame, or a ValueError about an argument of `animate`."""
+    if not recordings:
+        raise ValueError("recordings is empty: give at least one.")
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"'{path}' ends in '{path.suffix}': expected one of {', '.join(FORMATS)}.")
+    if width < 64 or height < 64 or (path.suffix.lower() == ".mp4" and (width % 2 or height % 2)):
+        raise ValueError(f"a frame is {width} x {height} pixels: expected at least 64 x 64, and even numbers for .mp4.")
+    if not 0 < fps <= 50 or not 0 < speed < np.inf or not start >= 0 or (seconds is not None and not seconds > 0):
+        given = f"fps={fps}, seconds={seconds}, start={start}, speed={speed}"
+        raise ValueError(f"{given}: expected positive numbers, and not more than 50 fps.")
+    end = max(run.seconds for run in recordings)
+    if start >= end:
+        raise ValueError(f"start is {start} s, but the recording ends after {end:.1f} s: give an earlier one.")
+    shown = min(end - start, np.inf if seconds is None else seconds)
+    times = start + np.arange(max(1, round(shown * fps / speed))) * speed / fps
+    steps = np.round(times / recordings[0].dt).astype(int).tolist()
+    if shown == end - start and len(steps) > 1:
+        steps[-1] = max(run.length for run in recordings)  # at a high speed, rounding could leave out the end
+    return steps
+
+
+def _default_titles(recordings, speed):
+    """The target for each of several recordings, and the speed if it is not 1."""
+    targets = [np.round(run.targets[0].astype(float), 1) + 0.0 for run in recordings]  # + 0.0 turns -0 into 0
+    titles = ["target ({:g}, {:g})".format(*target) if len(recordings) > 1 else "" for target in targets]
+    fast = f"{speed:.3g} times as fast" if speed != 1 else ""
+    return [", ".join(filter(None, (title, fast))) for title in titles]
+
+
+def _default_yaw(recordings):
+    """The direction of the camera in degrees: from the right behind the ant, or +y for a path."""
+    if len(recordings[0].points) > 1:
+        return 90
+    x, y = recordings[0].targets[0] - recordings[0].path[0] if len(recordings) == 1 else (1, 0)
+    return np.degrees(np.arctan2(y, x)) + 40
+
+
+# --- rendering in several processes ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def render_pool(panels: list[tuple], workers: int) -> Iterator[Callable[[Sequence[int], bytes | None], Iterable[Image.Image]]]:
+    """A function (steps, palette) -> iterable of frames in their order, rendered by `workers` processes or in this one.
+
+    Args:
+        panels: the arguments of a `Renderer` for each recording.
+        workers: number of processes; 0 renders in this one.
+    """
+    if workers < 1:
+        _make_renderers(panels)
+        yield lambda steps, palette: map(_render_frame, steps, itertools.repeat(palette))
+        _renderers.clear()
+        return
+    # processes and not threads, because Bullet's renderer holds Python's global lock
+    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(panels,))
+    try:
+        yield lambda steps, palette: pool.map(_render_frame, steps, itertools.repeat(palette), chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_renderers: list[Renderer] = []
+"""Renderers of this process, from left to right."""
+
+
+def _make_renderers(panels):
+    _renderers[:] = [Renderer(*panel) for panel in panels]
+
+
+def _start_worker(panels):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
+    _make_renderers(panels)
+
+
+def _render_frame(step, palette):
+    """All panels side by side after `step` steps, in RGB or, with a palette, in its colours."""
+    gap, panels = 4, [renderer.render(step) for renderer in _renderers]
+    frame = Image.new("RGB", (sum(panel.width + gap for panel in panels) - gap, panels[0].height), "white")
+    for i, panel in enumerate(panels):
+        frame.paste(panel, (i * (panel.width + gap), 0))
+    if palette is None:
+        return frame
+    like = Image.new("P", (1, 1))
+    like.putpalette(palette)
+    return frame.quantize(palette=like, dither=Image.Dither.NONE)  # dithering flickers and makes a larger file
+
+
+# --- files -----------------------------------------------------------------------------------------------------------------
+
+
+def shared_palette(frames: Iterable[Image.Image], colors: int = 96) -> bytes:
+    """The palette of some frames together, three bytes for each colour.  More colours hardly show and make a larger file."""
+    sheet = np.concatenate([np.asarray(frame) for frame in frames])
+    return bytes(Image.fromarray(sheet).quantize(colors, method=Image.Quantize.FASTOCTREE).getpalette() or ())
+
+
+def write_frames(path: Path, frames: Iterable[Image.Image], fps: float, palette: bytes | None = None) -> None:
+    """Writes frames as an animated image or a film.
+
+    Args:
+        path: file to write, with one of the suffixes in `FORMATS`.
+        frames: images of one size, RGB, or indices into the palette if there is one.
+        fps: frames a second.
+        palette: three bytes for each colour, for .gif and .png.
+
+    Raises:
+        OSError: the file cannot be written to its end.
+    """
+    suffix, buffer = path.suffix.lower(), io.BytesIO()
+    arrays = (np.asarray(frame) for frame in frames)
+    if suffix == ".mp4":
+        with iio.imopen(buffer, "w", extension=suffix, plugin="pyav") as film:
+            film.init_video_stream("libx264", fps=float(fps), pixel_format="yuv420p")
+            for array in arrays:
+                film.write_frame(array)
+    else:
+        animation: Any
+        with iio.imopen(buffer, "w", extension=suffix, plugin="pillow") as animation:
+            images = list(arrays)
+            # GIF counts hundredths of a second; rounding times and not durations keeps the speed
+            durations = 10 * np.diff(np.round(100 / fps * np.arange(len(images) + 1)).astype(int))
+            durations[-1] += 1000  # a rest before it starts again
+            options = {"quality": 75, "method": 3} if suffix == ".webp" else {}
+            animation.write(images, mode="P" if palette else "RGB", duration=durations.tolist(), loop=0, **options)
+            for image in animation.images_to_write if palette else ():
+                image.putpalette(palette)  # `write` takes arrays, which have none
+    path.write_bytes(buffer.getvalue())  # a full disk is a plain OSError here; PyAV would hide it behind an error of its own
+
+
+def show(image: "str | Path | Figure", alt: str | None = None) -> "EmbeddedImage":
+    """Embeds an animation or a figure in a notebook, with a description for readers who cannot see it.
+
+    An animation moves in JupyterLab, VS Code, exported HTML and on GitHub.  Its bytes are stored as `image/png`, also those of
+    a GIF: browsers look at the bytes and not at that name, while nbconvert, GitHub and Sphinx show no `image/gif` output at all
+    (jupyter/nbconvert#2270).  GitHub removes `<video>` from notebooks (jupyter/notebook#2380), so .mp4 is not supported.
+
+    Args:
+        image: a .gif or .png file, such as `animate` returns, or a Matplotlib figure.
+        alt: the description, stored in the notebook as `output.metadata["image/png"]["alt"]`.
+
+    Returns:
+        an `IPython.display.Image`, which a notebook shows as the value of a cell.
+
+    Raises:
+        ValueError: the file is of another kind.
+        FileNotFoundError: there is no such file.
+    """
+    from IPython.display import Image as EmbeddedImage
+
+    if not isinstance(image, (str, Path)):
+        from IPython.core.pylabtools import print_figure
+
+        return EmbeddedImage(data=print_figure(image), format="png", alt=alt)
+    path = Path(image)
+    if path.suffix.lower() not in (".gif", ".png"):
+        raise ValueError(f"'{path}' cannot be embedded so that it moves on GitHub: expected a .gif or .png file.")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no animation '{path}': make it with animate().")
+    return EmbeddedImage(data=path.read_bytes(), format="png", alt=alt)
+
+
+# --- command line ----------------------------------------------------------------------------------------------------------
+
+MODEL = "random_circle_final"
+"""Default model of the command line."""
+
+FILM_SECONDS = 14.0
+"""Approximate duration of the animation of a path, which decides its speed."""
+
+
+def main(
+    model: str = MODEL,
+    env: str = "",
+    seed: int = 0,
+    target: tuple[float, float] | None = None,
+    points: int | None = None,
+    seconds: float = 10.0,
+    out: str = "",
+) -> None:
+    """Runs a saved policy and animates it.
+
+    A policy trained for any point follows a path of random points, which is shown in fast motion from start to end.  Any other
+    policy runs one episode, of which the start is shown.
+
+    Args:
+        model: Name of a run or a shipped model, its folder, or a path without "_actor".
+        env: Id of the environment.  The default is the one in which the policy was trained.
+        seed: Seed of the random points and of the episode.
+        target: Target of one episode, in metres.  The default is the environment's own.
+        points: Number of random points, 5 to 28 m apart.  0 is one episode without them, the default for a policy trained for
+            one target.
+        seconds: Simulated time to show of an episode without random points.
+        out: File to write, .gif, .png, .webp or .mp4.  The default is animations/my_ant_path.gif or animations/my_ant_run.gif.
+    """
+    env = env or training_env(model)
+    if points is None:
+        points = 20 if "RandomPoints" in env and target is None else 0
+    if points < 0 or (points and target is not None):
+        raise ValueError(f"points is {points} and target is {target}: expected a number of random points, or a target.")
+    policy = load_policy(model, env)
+    path = random_path(points, seed=seed) if points else None
+    run = record(policy, env, seed, max_steps=1000 * max(points, 1), target=target, path=path)
+    if points:
+        end = f"it fell on the way to point {len(run.points)}" if run.fell else "it did not fall"
+        print(f"{run.points_reached} of {points} points in {run.length} steps ({run.seconds:.1f} s, {end})")
+        options: dict[str, Any] = {"fps": 12, "speed": max(1, round(run.seconds / FILM_SECONDS))}
+    else:
+        end = "it fell" if run.fell else "it did not fall"
+        print(f"return {run.total_reward:,.0f} in {run.length} steps ({run.seconds:.1f} s, {end})")
+        print(f"distance {run.distance:.1f} m, mean speed {run.speed:.2f} m/s")
+        options = {"seconds": seconds}
+    print(animate(run, out or f"animations/my_ant_{'path' if points else 'run'}.gif", **options))
+
+
+if __name__ == "__main__":
+    run_cli(main, prog="python -m viewing.animation")

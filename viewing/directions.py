@@ -1,0 +1,313 @@
+"""Evaluation of a policy in many directions: which targets it reaches, how fast and how straight.
+
+    from viewing.directions import eval_directions, plot_directions
+    result = eval_directions(load_policy("random_circle_final"), "MyAntRandomPointsBulletEnv-v0")
+    print(result)
+    plot_directions({"any point": result})
+
+or, in a terminal: `python -m viewing.directions random_circle_final --count 360`.  Several names are compared in a table.
+"""
+
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from gymnasium.vector.utils import CloudpickleWrapper
+from tabulate import tabulate
+
+from envs.registry import find_env, make_env
+from override_ant import REACHED
+from override_ant_random_points import RADIUS
+from training.cli import run_cli
+from training.files import atomic_write
+from utils import SCORE_SEED, load_policy
+from viewing import style
+from viewing.recording import record
+from viewing.style import INK, LARGE, LINE, OKABE_ITO
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(repr=False, eq=False)
+class DirectionEvaluation:
+    """One episode for each of N directions.
+
+    Attributes:
+        targets: (N, 2) float64, in metres.
+        paths: N arrays (T + 1, 2) float32, the centre of the torso seen from above, in metres.
+        reached: (N,) bool, whether the torso came within `REACHED` of the target, which ended the episode.
+        fell: (N,) bool.
+        dt: duration of a step, in seconds.
+    """
+
+    targets: np.ndarray
+    paths: list[np.ndarray]
+    reached: np.ndarray
+    fell: np.ndarray
+    dt: float
+
+    @property
+    def degrees(self) -> np.ndarray:
+        """(N,) float64, the directions, counter-clockwise from +x."""
+        return np.degrees(np.arctan2(self.targets[:, 1], self.targets[:, 0])) % 360
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(N,) int, length of each episode.  If the target was reached, it is the number of steps to it."""
+        return np.array([len(path) - 1 for path in self.paths])
+
+    @property
+    def median_steps(self) -> float:
+        """Median over all directions of the number of steps to the target, which is infinite for a target not reached."""
+        return float(np.median(np.where(self.reached, self.steps, np.inf)))
+
+    @property
+    def nearest(self) -> np.ndarray:
+        """(N,) float64, smallest distance to the target, in metres."""
+        pairs = zip(self.paths, self.targets, strict=True)
+        return np.array([np.linalg.norm(path - target, axis=1).min() for path, target in pairs])
+
+    @property
+    def speed(self) -> np.ndarray:
+        """(N,) float64, straight-line distance from start to end over time, in metres a second."""
+        return np.array([np.linalg.norm(path[-1] - path[0]) / (self.dt * (len(path) - 1)) for path in self.paths])
+
+    @property
+    def straightness(self) -> np.ndarray:
+        """(N,) float64, straight-line distance over path length.  The path is sampled every half second, without the wobble."""
+        every = round(0.5 / self.dt)
+        sampled = [np.concatenate([path[:-1:every], path[-1:]]) for path in self.paths]
+        lengths = np.array([np.linalg.norm(np.diff(path, axis=0), axis=1).sum() for path in sampled])
+        return np.array([np.linalg.norm(path[-1] - path[0]) for path in sampled]) / np.maximum(lengths, 1e-9)
+
+    def __str__(self) -> str:
+        reached = self.reached
+        text = f"{reached.sum()} of {len(reached)} targets reached within {REACHED:g} m, {self.fell.sum()} falls"
+        if not reached.any():
+            return f"{text}; nearest {self.nearest.min():.1f} m"
+        steps = self.steps[reached]
+        text += f"; steps: median {self.median_steps:.0f}, " if np.isfinite(self.median_steps) else "; steps of those: "
+        return (
+            f"{text}{steps.min()} to {steps.max()}; "
+            f"{np.median(self.speed[reached]):.2f} m/s, straightness {np.median(self.straightness[reached]):.2f}"
+        )
+
+
+def eval_directions(
+    policy: Any,
+    env: str = "MyAntRandomPointsBulletEnv-v0",
+    count: int = 36,
+    radius: float = RADIUS,
+    seed: int = SCORE_SEED,
+    max_steps: int = 1000,
+    workers: int = 2,
+) -> DirectionEvaluation:
+    """Runs one episode toward each of `count` points on a circle around the start, evenly spaced, the first one in +x.
+
+    Args:
+        policy: anything with `select_action(state)`, (S,) -> (A,).
+        env: id of one of Bullet's walking environments.
+        count: number of directions.
+        radius: distance of the points, in metres.
+        seed: the episode of direction i is reset with seed + i.
+        max_steps: largest number of steps of an episode.
+        workers: number of processes that share the directions; 0 runs them in this one.  The result is the same.
+
+    Raises:
+        ValueError: count, radius or max_steps is out of range, or the environment does not exist or has no walking robot.
+    """
+    for name, value in {"count": count, "max_steps": max_steps}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}: expected at least 1.")
+    if not 0 < radius < np.inf:
+        raise ValueError(f"radius is {radius}: expected metres, a number above 0.")
+    angles = 2 * np.pi * np.arange(count) / count
+    targets = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    seeds, n = seed + np.arange(count), max(1, min(workers, count))
+    # cloudpickle takes classes that are defined in a notebook, and the specification of an id that is registered there
+    job: Any = CloudpickleWrapper((policy, find_env(env), max_steps))  # type: ignore[arg-type]  # declared for functions
+    shares = [(job, targets[k::n], seeds[k::n]) for k in range(n)]
+    if workers < 1:
+        results = [_run_share(*shares[0])]
+    else:
+        with ProcessPoolExecutor(n, initializer=_start_worker) as pool:
+            results = list(pool.map(_run_share, *zip(*shares, strict=True)))
+    episodes = [results[k % n][0][k // n] for k in range(count)]
+    paths, reached, fell = zip(*episodes, strict=True)
+    return DirectionEvaluation(targets, list(paths), np.array(reached), np.array(fell), results[0][1])
+
+
+def _start_worker():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
+    torch.set_num_threads(1)
+
+
+def _run_share(job, targets, seeds):
+    """One episode for each target: a list of (path, reached, fell), and the duration of a step."""
+    policy, spec, max_steps = job.fn
+    episodes = []
+    with closing(make_env(spec, max_episode_steps=max_steps)) as env:
+        for target, seed in zip(targets, seeds, strict=True):
+            run = record(policy, env, int(seed), max_steps, target, stop_at_target=REACHED)
+            episodes.append((run.path, run.reached, run.fell and not run.reached))
+        return episodes, env.unwrapped.scene.dt
+
+
+# --- tables and figures ----------------------------------------------------------------------------------------------------
+
+
+def comparison_table(results: dict[str, DirectionEvaluation]) -> str:
+    """A Markdown table with a column for each policy.
+
+    Args:
+        results: a dict whose keys become the header.
+    """
+    rows = {
+        f"reached within {REACHED:g} m": lambda r: f"{r.reached.sum()} of {len(r.targets)}",
+        "falls": lambda r: f"{r.fell.sum()}",
+        "steps to reach it, median": lambda r: f"{r.median_steps:.0f}" if np.isfinite(r.median_steps) else "never",
+        "steps to reach it, slowest": lambda r: f"{r.steps[r.reached].max()}" if r.reached.any() else "never",
+        "speed, median (m/s)": lambda r: f"{np.median(r.speed):.2f}",
+        "straightness, median": lambda r: f"{np.median(r.straightness):.2f}",
+    }
+    cells = [[name, *map(value, results.values())] for name, value in rows.items()]
+    return tabulate(cells, ["", *results], tablefmt="github", disable_numparse=True)
+
+
+REACHED_COLOR, MISSED_COLOR = OKABE_ITO[:2]
+
+
+def plot_directions(results: DirectionEvaluation | dict[str, DirectionEvaluation]) -> "Figure":
+    """The paths seen from above, a panel for each policy: blue to targets that were reached, orange and dashed to others.
+
+    Args:
+        results: a `DirectionEvaluation`, or a dict of them whose keys become titles.
+
+    Returns:
+        the Matplotlib figure, which a notebook shows as the value of a cell.
+    """
+    from matplotlib.lines import Line2D
+
+    results = {"": results} if isinstance(results, DirectionEvaluation) else results
+    n, rows, columns = len(results), -(-len(results) // 2), min(len(results), 2)  # a third column would be too small on a phone
+    size = (4.6, 5.2) if n == 1 else (6.4, 0.6 + 3.4 * rows)
+    figure, panels = style.figure(*size, rows=rows, columns=columns, squeeze=False, sharey=True)
+    for ax in panels.flat[n:]:
+        ax.axis("off")
+    for ax, (title, result) in zip(panels.flat, results.items(), strict=False):
+        _plot_paths(ax, result)
+        reached = f"{result.reached.sum()} of {len(result.targets)}"
+        ax.set_title(f"{title}: {reached}" if title else reached, fontsize=LARGE, color=INK)
+    for ax in panels[:, 0]:
+        ax.set_ylabel("y (m)")
+    looks: dict[str, dict[str, Any]] = {
+        "reached": {"marker": "o", "markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR},
+        "not reached": {"marker": "o", "markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"},
+        "end of episode": {"marker": "s", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
+        "fall": {"marker": "X", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
+    }
+    handles = [Line2D([], [], label=label, markeredgecolor="black", markersize=8, **look) for label, look in looks.items()]
+    style.legend(figure, handles=handles, loc="outside lower center", ncols=4 if n > 1 else 2)
+    return figure
+
+
+def _plot_paths(ax, result):
+    """The paths of one policy, those that missed their target on top, and the targets."""
+    for path, reached, fell in zip(result.paths, result.reached, result.fell, strict=True):
+        if reached:
+            ax.plot(*path.T, color=REACHED_COLOR, linewidth=1.4, zorder=2)
+        else:
+            ax.plot(*path.T, "--", color=MISSED_COLOR, linewidth=1.4, zorder=3)
+            ax.plot(*path[-1], "X" if fell else "s", color=MISSED_COLOR, markeredgecolor="black", markersize=8, zorder=4)
+    for reached, color in ((True, REACHED_COLOR), (False, "white")):
+        targets = result.targets[result.reached == reached]
+        ax.plot(*targets.T, "o", color=color, markeredgecolor="black", markersize=7, zorder=5)
+    extent = 1.15 * np.abs(result.targets).max()
+    ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel="x (m)")
+
+
+def plot_steps(results: DirectionEvaluation | dict[str, DirectionEvaluation]) -> "Figure":
+    """A polar plot of the number of steps to the target by direction.  Crosses outside are targets that were not reached.
+
+    Args:
+        results: a `DirectionEvaluation`, or a dict of them whose keys become the legend.
+
+    Returns:
+        the Matplotlib figure, which a notebook shows as the value of a cell.
+    """
+    results = {"": results} if isinstance(results, DirectionEvaluation) else results
+    figure, ax = style.figure(5.6, 5.8, subplot_kw={"projection": "polar"})
+    ring = max(result.steps.max() for result in results.values())
+    for (title, result), color in zip(results.items(), OKABE_ITO, strict=False):
+        ring *= 1.07  # a ring of crosses for each policy
+        angles, missed = np.radians(result.degrees), ~result.reached
+        steps = np.where(missed, np.nan, result.steps)
+        closed_angles, closed_steps = np.append(angles, angles[0]), np.append(steps, steps[0])
+        ax.plot(closed_angles, closed_steps, ".-", color=color, linewidth=LINE, markersize=11, label=title or None)
+        ax.plot(angles[missed], np.full(missed.sum(), ring), "X", color=color, markersize=7)
+    ax.set_rmax(1.06 * ring)
+    ax.set_rmin(0)
+    ax.set_rlabel_position(67.5)
+    ax.set_title("steps to the target, by direction", fontsize=LARGE, color=INK)
+    if not all(result.reached.all() for result in results.values()):
+        ax.plot([], [], "X", color="grey", markersize=7, label="not reached")
+    if ax.get_legend_handles_labels()[0]:
+        style.legend(figure, loc="outside lower center", ncols=len(results) + 1)
+    return figure
+
+
+# --- command line ----------------------------------------------------------------------------------------------------------
+
+
+def main(
+    models: tuple[str, ...],
+    env: str = "MyAntRandomPointsBulletEnv-v0",
+    count: int = 36,
+    max_steps: int = 1000,
+    seed: int = SCORE_SEED,
+    workers: int = 2,
+    out: str = "",
+) -> None:
+    """Evaluates saved policies in many directions and prints the results.
+
+    Args:
+        models: Names of runs or shipped models, their folders, or paths without "_actor".
+        env: Id of the environment.
+        count: Number of directions, evenly spaced, with targets 28.28 m away.
+        max_steps: Largest number of steps of an episode.
+        seed: Seed of the first episode.
+        workers: Number of processes that share the work.
+        out: File for the polar plot, .png, .pdf or .svg.  The default is none.
+    """
+    if not models:
+        raise ValueError("models is empty: give the name of at least one policy, such as base_ant_final.")
+    if out and Path(out).suffix not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"out is '{out}': expected a name that ends in .png, .pdf or .svg.")
+    policies = {model: load_policy(model, env) for model in models}
+    with atomic_write(out) if out else nullcontext() as part:  # raises before the episodes if it cannot be written
+        results = {
+            model: eval_directions(policy, env, count, seed=seed, max_steps=max_steps, workers=workers)
+            for model, policy in policies.items()
+        }
+        for model, result in results.items():
+            print(f"{model}: {result}")
+            for k in np.flatnonzero(~result.reached):
+                end = ", fell" if result.fell[k] else ""
+                print(f"{result.degrees[k]:5.0f} degrees: not reached, nearest {result.nearest[k]:.1f} m{end}")
+        print(comparison_table(results))
+        if part:
+            plot_steps(results).savefig(part, dpi=150)
+    if out:
+        print(out)
+
+
+if __name__ == "__main__":
+    import tyro
+
+    run_cli(main, prog="python -m viewing.directions", config=(tyro.conf.PositionalRequiredArgs,))

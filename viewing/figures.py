@@ -1,0 +1,304 @@
+"""Figures that explain: classes, the reward and its terms, the ideas of TD3, and the paths of recordings."""
+
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from viewing import style
+from viewing.recording import Recording
+from viewing.style import GREY, INK, LARGE, LINE, MEDIUM, OKABE_ITO, SMALL
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# --- the environment -------------------------------------------------------------------------------------------------------
+
+
+def plot_classes(environment: type, robot: type) -> "Figure":
+    """Two columns of boxes, the base classes of the environment and of the robot, with the methods that ours define.
+
+    Everything is read from the classes: their bases (without mixins), their modules, and the methods in their bodies.
+
+    Args:
+        environment, robot: two classes.
+
+    Returns:
+        the Matplotlib figure, which a notebook shows as the value of a cell, like those of all functions here.
+    """
+    from matplotlib.patches import FancyBboxPatch
+
+    columns = [_ancestors(environment), _ancestors(robot)]
+    texts = {cls: _methods(cls) if _is_ours(cls) else cls.__module__.split(".")[0] for cls in itertools.chain(*columns)}
+    gap, line = 0.32, 0.24
+    height = {cls: 0.42 + line * text.count("\n") + (line if text else 0) for cls, text in texts.items()}
+    lowest = -max(sum(height[cls] + gap for cls in column) for column in columns)
+    figure, ax = style.figure(6, 0.6 - 0.72 * lowest)
+    centers = []
+    for column, (title, classes) in enumerate(zip(("the environment", "the robot"), columns, strict=True)):
+        x, y = 4.3 * column, 0.0
+        ax.text(x + 1.7, y + 0.15, title, ha="center", fontsize=LARGE, color=INK, weight="bold")
+        for cls in classes:
+            box: dict[str, Any] = {
+                "facecolor": "#EEEFF1",
+                "edgecolor": "#9AA1AB",
+                "boxstyle": "round,pad=0.02,rounding_size=0.08",
+            }
+            if _is_ours(cls):
+                box |= {"facecolor": "#DCEBF7", "edgecolor": OKABE_ITO[0]}
+            ax.add_patch(FancyBboxPatch((x, y - height[cls]), 3.4, height[cls], linewidth=1.5, **box))
+            ax.text(x + 1.7, y - 0.24, cls.__name__, fontsize=SMALL, color=INK, weight="bold", ha="center", va="center")
+            ax.text(x + 1.7, y - 0.4, texts[cls], fontsize=10, color=GREY, linespacing=1.15, ha="center", va="top")
+            if cls is not classes[0]:
+                arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.5}
+                ax.annotate("", (x + 1.7, y + gap), (x + 1.7, y + 0.03), arrowprops=arrow)
+            y -= height[cls] + gap
+        centers.append(y + gap + height[classes[-1]] / 2)
+    arrow = {"arrowstyle": "-|>", "color": OKABE_ITO[1], "linewidth": 2, "linestyle": "--"}
+    ax.annotate("", (4.28, centers[1]), (3.42, centers[0]), arrowprops=arrow)
+    ax.text(3.85, max(centers) + 0.1, "self.\nrobot", ha="center", fontsize=SMALL, color=OKABE_ITO[1], family="monospace")
+    ax.set(xlim=(-0.1, 7.8), ylim=(lowest + gap - 0.1, 0.5))
+    ax.axis("off")
+    return figure
+
+
+def _ancestors(cls):
+    """The chain of base classes down to `cls`, along the base that has bases of its own, from `gymnasium` or below `object`."""
+    chain = [cls]
+    while not chain[-1].__module__.startswith("gymnasium."):
+        bases = [base for base in chain[-1].__bases__ if base.__bases__ != (object,)] or list(chain[-1].__bases__)
+        if bases == [object]:
+            break
+        chain.append(bases[0])
+    return chain[::-1]
+
+
+def _is_ours(cls):
+    """Whether a class is defined in a module of this repository or in a notebook, and not in an installed package."""
+    return "." not in cls.__module__
+
+
+def _methods(cls):
+    """The names of the public methods in the body of a class, two on a line."""
+    names = [name for name, value in vars(cls).items() if callable(value) and not name.startswith("_")]
+    return "\n".join(", ".join(names[k : k + 2]) for k in range(0, len(names), 2))
+
+
+def plot_terms(recording: Recording, seconds: float = 0.5) -> "Figure":
+    """The terms of the reward over an episode, and the sum of each.
+
+    Args:
+        recording: from an environment that gives `info["reward_terms"]`.
+        seconds: duration of the moving average, which hides the jumps of each stride.
+
+    Raises:
+        ValueError: the environment gave no terms.
+    """
+    terms = {name: values for name, values in recording.reward_terms.items() if values.any()}
+    if not terms:
+        raise ValueError(f"{recording.env} gives no reward terms: record an environment such as MyAntBulletEnv-v0.")
+    figure, (lines, bars) = style.figure(6, 5.4, rows=2, height_ratios=(2, 1))
+    window = max(1, min(round(seconds / recording.dt), recording.length))
+    for k, (name, values) in enumerate(terms.items()):
+        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+        time = recording.dt * (np.arange(len(smooth)) + window / 2)
+        lines.plot(time, smooth, color=OKABE_ITO[k], linewidth=LINE, label=name)
+        total = values.sum()
+        bars.barh(k, total, color=OKABE_ITO[k])
+        right = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+        bars.annotate(f"{total:,.0f}", (max(total, 0), k), fontsize=SMALL, color=INK, **right)
+    lines.axhline(0, color=GREY, linewidth=0.8)
+    lines.set(xlabel="time (s)", ylabel="reward of a step")
+    style.legend(lines, ncols=3, loc="lower center", bbox_to_anchor=(0.45, 1.0), columnspacing=1.2, handlelength=1.2)
+    bars.set_yticks(range(len(terms)), list(terms))
+    bars.invert_yaxis()
+    bars.axvline(0, color=GREY, linewidth=0.8)
+    bars.margins(x=0.2)
+    bars.set_xlabel("sum over the episode")
+    bars.grid(False, axis="y")
+    return figure
+
+
+def plot_targets(targets: ArrayLike) -> "Figure":
+    """Targets seen from above, with the ant at the start, which looks to the right.
+
+    Args:
+        targets: (N, 2), in metres.
+    """
+    figure, ax = style.figure(5, 5)
+    ax.plot(*np.asarray(targets).T, "o", color=OKABE_ITO[0], markersize=6, alpha=0.6, markeredgewidth=0)
+    ax.plot(0, 0, "o", color=INK, markersize=12)
+    ax.annotate("", (8, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
+    ax.text(0, -3.2, "the ant", ha="center", fontsize=SMALL, color=INK)
+    ax.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
+    return figure
+
+
+def plot_angle_term(before: float = 115.0, after: float = 80.0) -> "Figure":
+    """The term `angle_progress` of one step: the angle from the ant's heading to its target, and the cosine of that angle.
+
+    Args:
+        before, after: the angle before and after the step, in degrees.  The difference is exaggerated.
+    """
+    figure, (top, bottom) = style.figure(5, 7.4, rows=2)
+    target = np.radians(100)
+    x, y = 2.3 * np.array([np.cos(target), np.sin(target)])
+    top.plot(x, y, "*", color=OKABE_ITO[2], markersize=24, markeredgecolor=INK)
+    top.plot([0, x], [0, y], color=OKABE_ITO[2], linewidth=LINE, linestyle="--")
+    top.text(x + 0.25, y - 0.05, "target", fontsize=SMALL, color=INK, va="center")
+    for angle, color, name, radius in ((before, OKABE_ITO[1], "before", 1.15), (after, OKABE_ITO[0], "after", 0.7)):
+        heading = target - np.radians(angle)
+        end = 2.2 * np.array([np.cos(heading), np.sin(heading)])
+        top.annotate("", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
+        top.text(*(end * 1.06), f" heading\n {name}", fontsize=SMALL, color=color, va="center")
+        arc = np.linspace(heading, target, 60)
+        top.plot(radius * np.cos(arc), radius * np.sin(arc), color=color, linewidth=LINE)
+        middle = heading + 0.62 * (target - heading)
+        label = (radius + 0.02) * np.array([np.cos(middle), np.sin(middle)])
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        top.text(*label, f"{angle:.0f}°", fontsize=SMALL, color=color, ha="center", va="center", bbox=box)
+    top.plot(0, 0, "o", color=INK, markersize=14)
+    top.set(xlim=(-1.2, 3.9), ylim=(-1.0, 2.7), aspect="equal")
+    top.axis("off")
+
+    angles = np.linspace(-180, 180, 361)
+    bottom.plot(angles, np.cos(np.radians(angles)), color=GREY, linewidth=LINE)
+    low, high = np.cos(np.radians([before, after]))
+    for angle, cosine, color in ((before, low, OKABE_ITO[1]), (after, high, OKABE_ITO[0])):
+        bottom.plot(angle, cosine, "o", color=color, markersize=11)
+    bottom.annotate("", (before, high), (before, low), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
+    bottom.plot([after, before], [high, high], color=INK, linewidth=1, linestyle=":")
+    bottom.text(1.35 * before - 32, high + 0.1, "reward\nof the step", fontsize=SMALL, color=INK, va="bottom", ha="center")
+    bottom.set(xlabel="angle from heading to target (degrees)", ylabel="cosine", xticks=range(-180, 181, 90))
+    return figure
+
+
+# --- the ideas of TD3 ------------------------------------------------------------------------------------------------------
+
+
+def plot_estimates(estimates: dict[str, np.ndarray], truth: float = 0.0) -> "Figure":
+    """Histograms of estimates of one value, a panel for each kind, with their mean and the true value.
+
+    Args:
+        estimates: a dict whose keys become titles, of arrays (N,).
+        truth: the true value.
+    """
+    figure, axes = style.figure(6, 1.5 + 1.5 * len(estimates), rows=len(estimates), squeeze=False, sharex=True, sharey=True)
+    every = np.concatenate(list(estimates.values()))
+    bins = np.linspace(every.min(), every.max(), 60)
+    for ax, (title, values), color in zip(axes[:, 0], estimates.items(), OKABE_ITO, strict=False):
+        ax.hist(values, bins, weights=np.full(len(values), 100 / len(values)), color=color, alpha=0.45)
+        ax.axvline(truth, color=INK, linewidth=LINE, linestyle="--", label="true value")
+        ax.axvline(values.mean(), color=color, linewidth=1.5 * LINE, label=f"mean: {values.mean():+.2f}")
+        ax.set_title(title, fontsize=MEDIUM, color=INK, loc="left")
+        ax.set_ylabel("share (%)")
+        style.legend(ax, loc="upper left", handlelength=1.4)
+    axes[-1, 0].set_xlabel("estimated value of the chosen action")
+    return figure
+
+
+def plot_smoothing(action: np.ndarray, critic: np.ndarray, smoothed: np.ndarray) -> "Figure":
+    """A critic over one action, its average over noise, and the best action of each.
+
+    Args:
+        action: (N,).
+        critic, smoothed: (N,), the values of those actions.
+    """
+    figure, ax = style.figure(6, 3.8)
+    looks = {"the critic": (critic, GREY, "o", 9), "averaged over the noise": (smoothed, OKABE_ITO[0], "s", -20)}
+    for label, (values, color, marker, offset) in looks.items():
+        best = np.argmax(values)
+        ax.plot(action, values, color=color, linewidth=LINE, label=label)
+        ax.plot(action[best], values[best], marker, color=color, markeredgecolor=INK, markersize=10, zorder=3)
+        near = {"xytext": (0, offset), "textcoords": "offset points", "ha": "center"}
+        ax.annotate(f"best: {action[best]:.2f}", (action[best], values[best]), fontsize=SMALL, color=INK, **near)
+    ax.set(xlabel="action", ylabel="Q, arbitrary units")
+    ax.margins(y=0.14)
+    style.legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
+    return figure
+
+
+def plot_target_networks(critic: np.ndarray, targets: dict[str, np.ndarray]) -> "Figure":
+    """The estimates of a critic and of its target networks, update by update.
+
+    Args:
+        critic: (N,), one estimate after each update.
+        targets: a dict whose keys become the legend, of arrays (N,).
+    """
+    figure, ax = style.figure(6, 3.8)
+    updates = np.arange(1, len(critic) + 1)
+    ax.plot(updates, critic, color="#B4BAC4", linewidth=0.6, label="the critic")
+    for k, (label, values) in enumerate(targets.items()):
+        ax.plot(updates, values, color=OKABE_ITO[k], linewidth=LINE if k == 0 else 1, label=label, zorder=4 - k)
+    ax.set(xlabel="updates of the critic", ylabel="Q, arbitrary units")
+    for line in style.legend(ax, loc="lower right").get_lines():
+        line.set_linewidth(LINE)
+    return figure
+
+
+# --- recordings ------------------------------------------------------------------------------------------------------------
+
+
+def plot_to_go(recordings: dict[str, Recording]) -> "Figure":
+    """The distance to the target over time.
+
+    Args:
+        recordings: a dict whose keys become the legend.
+    """
+    figure, ax = style.figure(6, 3.8)
+    for (label, run), color, line in zip(recordings.items(), OKABE_ITO, ("-", "--", "-.", ":") * 2, strict=False):
+        distance = run.distance_to_target
+        ax.plot(run.dt * np.arange(run.length + 1), distance, line, color=color, linewidth=LINE, label=label)
+        ax.plot(run.seconds, distance[-1], "X" if run.fell else "o", color=color, markeredgecolor=INK, markersize=9, zorder=3)
+    ax.set(xlabel="time (s)", ylabel="distance to the target (m)")
+    ax.set_ylim(bottom=0)
+    style.legend(ax, loc="upper right")
+    return figure
+
+
+def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "Figure":
+    """Paths seen from above, with their targets, which are numbered if a recording has several.
+
+    Args:
+        recordings: a `Recording` or a list of them.
+        ax: Matplotlib axes to draw into; by default those of a new figure.
+    """
+    from matplotlib.lines import Line2D
+
+    recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
+    figure, ax = style.figure(6, 6) if ax is None else (ax.figure, ax)
+    figure.set_facecolor("white")
+    style.style_axes(ax)
+    for run, color in zip(recordings, itertools.cycle(OKABE_ITO)):
+        ax.plot(*run.path.T, color=color, linewidth=LINE)
+        ax.plot(*run.path[0], "o", color="white", markeredgecolor="black", markersize=8, zorder=3)
+        ax.plot(*run.path[-1], "X" if run.fell else "o", color=color, markeredgecolor="black", markersize=10, zorder=4)
+        for k, target in enumerate(run.points):
+            if np.linalg.norm(target - run.path[0]) < 500:  # the stock ant's target is a kilometre away
+                ax.plot(*target, "*", color=color, markeredgecolor="black", markersize=17, zorder=2)
+                if len(run.points) > 1:
+                    offset = 15 * _outward(np.vstack([run.path[0], run.points]), k + 1)
+                    look = {"ha": "center", "va": "center", "fontsize": SMALL, "weight": "bold", "zorder": 5}
+                    ax.annotate(f"{k + 1}", target, offset, textcoords="offset points", **look)
+    kinds = {"start": ("o", "white", 8), "end": ("o", "grey", 10), "fell": ("X", "grey", 10), "target": ("*", "grey", 15)}
+    handles = [
+        Line2D([], [], linestyle="", marker=marker, color=color, markeredgecolor="black", markersize=size, label=label)
+        for label, (marker, color, size) in kinds.items()
+    ]
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 4, "columnspacing": 1.2, "handletextpad": 0.2}
+    style.legend(ax, handles=handles, **above)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.margins(0.08)
+    ax.set(xlabel="x (m)", ylabel="y (m)")
+    return figure
+
+
+def _outward(corners, k):
+    """A unit vector away from both lines that meet in corner `k` of a path, so that a number there covers neither."""
+    differences = [corners[k] - corners[j] for j in (k - 1, k + 1) if j < len(corners)]
+    outward = sum(difference / max(np.linalg.norm(difference), 1e-9) for difference in differences)
+    if np.linalg.norm(outward) < 0.1:  # the path is straight there
+        outward = np.array([-differences[0][1], differences[0][0]])
+    return outward / max(np.linalg.norm(outward), 1e-9)

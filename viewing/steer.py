@@ -1,0 +1,328 @@
+"""A web page to steer the ant: click the ground, and it runs there.
+
+    make steer                                     opens a page on this machine, until Ctrl-C
+    python -m viewing.steer --model my_ant_final
+
+In a notebook, `steer()` shows the page below the cell until the cell is stopped.
+
+One thread runs the physics, 60 steps a second.  The callbacks of the browsers only submit commands to its queue, so any number of
+viewers can click and leave at any time.
+"""
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import viser
+import viser.uplot
+
+from override_ant import REACHED, check_target
+from override_ant_random_points import MyAntBulletEnv
+from training.cli import in_notebook, run_cli
+from utils import REPO_ROOT, load_policy
+from viewing.recording import snapshot
+from viewing.scene3d import Scene3D, serving
+from viewing.style import OKABE_ITO
+
+MODELS = {"any point": "random_circle_final", "one point": "my_ant_final", "straight ahead": "base_ant_final"}
+"""Policies in the menu: what each was trained for, and the name of its model."""
+
+STEPS_PER_SECOND, FRAMES_PER_SECOND, PLOTS_PER_SECOND = 60, 30, 3
+
+MAX_TARGETS = 50
+"""Number of targets in the path.  Further ones are ignored."""
+
+MAX_CLICK_DISTANCE = 60.0
+"""Clicks farther away from the ant, in metres, are ignored: near the horizon, a pixel is a large distance."""
+
+PUSH_FORCE, PUSH_STEPS = 2500.0, 8
+"""Force in newtons and duration in steps.  The ant has 182 kg, so it gains about 1.8 m/s."""
+
+
+class Simulation:
+    """An ant, its targets, and what happens to it.  Only one thread may use it.
+
+    Args:
+        policies: {name: policy}.  The first one acts.
+        seed: seed of the environment and of the pushes.
+    """
+
+    def __init__(self, policies: dict[str, Any], seed: int = 0) -> None:
+        self.policies = policies
+        self.policy = next(iter(policies.values()))
+        self.env = MyAntBulletEnv()
+        self.targets = deque([(6.0, 0.0)])
+        self.seed, self.steps, self.reached, self.falls = seed, 0, 0, 0
+        self.push_steps_left = 0
+        self.rng = np.random.default_rng(seed)
+        self.history: deque[tuple[float, dict[str, float]]] = deque(maxlen=10 * STEPS_PER_SECOND)  # speed and reward terms
+        self.reset()
+
+    def reset(self) -> None:
+        """Puts the ant at the start.  Its targets stay."""
+        self.state, _ = self.env.reset(seed=self.seed, options={"target": self.targets[0]})
+        self.path = deque([self.position()], maxlen=20 * STEPS_PER_SECOND)
+        self.fallen_steps_left = 0
+        self.history.clear()
+
+    def position(self) -> tuple[float, float]:
+        """(x, y) of the torso, in metres."""
+        x, y, _ = self.env.robot.body_real_xyz
+        return x, y
+
+    def add_target(self, x: float, y: float, append: bool = False) -> None:
+        """Sends the ant to (x, y), in metres, at once or after its present targets.
+
+        Raises:
+            ValueError: x or y is not a finite number.
+        """
+        target = check_target((x, y))
+        if not append:
+            self.targets.clear()
+        if len(self.targets) < MAX_TARGETS:
+            self.targets.append(target)
+        if len(self.targets) == 1:
+            self.env.set_target(*self.targets[0])
+
+    def push(self) -> None:
+        """Pushes the torso in a random direction during the next steps."""
+        angle = self.rng.uniform(0, 2 * np.pi)
+        self.push_force = PUSH_FORCE * np.array([np.cos(angle), np.sin(angle), 0.15])
+        self.push_steps_left = PUSH_STEPS
+
+    def step(self) -> None:
+        """Simulates 0.0165 s.  An ant that fell lies for a second and is then put at the start."""
+        self.steps += 1
+        if self.fallen_steps_left:
+            self.fallen_steps_left -= 1
+            if not self.fallen_steps_left:
+                self.reset()
+            return
+        if self.push_steps_left:
+            self.push_steps_left -= 1
+            p, robot = self.env._p, self.env.robot
+            p.applyExternalForce(robot.objects[0], -1, self.push_force.tolist(), robot.body_real_xyz.tolist(), p.WORLD_FRAME)
+        before = np.array(self.position())
+        self.state, _, fell, _, info = self.env.step(self.policy.select_action(self.state))
+        speed = float(np.linalg.norm(np.array(self.position()) - before) / self.env.scene.dt)
+        self.history.append((speed, info["reward_terms"]))
+        self.path.append(self.position())
+        if fell:
+            self.falls, self.fallen_steps_left = self.falls + 1, STEPS_PER_SECOND
+        elif self.env.robot.distance_to_target() <= REACHED and len(self.targets) > 1:
+            self.reached += 1
+            self.targets.popleft()
+            self.env.set_target(*self.targets[0])
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self.env.close()
+
+
+LINE_COLORS = {
+    "speed": OKABE_ITO[0],
+    "progress": OKABE_ITO[1],
+    "angle_progress": OKABE_ITO[3],
+    "electricity": OKABE_ITO[2],
+    "joints_at_limit": OKABE_ITO[4],
+}
+"""Lines of the plot: the speed and terms of the reward."""
+
+HELP = """**Click or tap the ground** and the ant runs there. With *add to the path*, or Shift, it runs there after its other points.
+Drag to look around."""
+
+CAMERA, LOOK_AT = (-4.2, -2.6, 2.6), (0.0, 0.0, 0.2)
+"""Position of the camera, and the point at which it looks, in metres from the ant."""
+
+PHONE_CAMERA, PHONE_LOOK_AT = (-6.7, -4.2, 4.6), (0.0, 0.0, -2.4)
+"""The same on a phone held upright, where controls cover the lower half: the ant is in the upper half."""
+
+
+class SteeringApp:
+    """The 3-D scene and the controls of the page, the same for all viewers.
+
+    Args:
+        server: the viser server.
+        simulation: the ant.
+    """
+
+    def __init__(self, server: viser.ViserServer, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.commands: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self.paused, self.slow = False, False
+        self.shown_targets: list[tuple[float, float]] = []
+        self.scene = Scene3D(server.scene, simulation.env.robot.model_xml)
+        server.scene.configure_default_lights(cast_shadow=True)
+        server.initial_camera.position, server.initial_camera.look_at = CAMERA, LOOK_AT
+        server.on_client_connect(self.set_phone_camera)
+        self._add_controls(server)
+        self._add_plot(server)
+
+    def _add_controls(self, server):
+        """Adds text, menu and buttons, and what happens at a click.  Callbacks run in threads of viser, so they submit commands."""
+        simulation, gui = self.simulation, server.gui
+        gui.configure_theme(show_logo=False, show_share_button=False)
+        gui.set_panel_label("Steer the ant")
+        gui.main_panel.dock_right()
+        self.status = gui.add_markdown("")
+        gui.add_markdown(HELP)
+        policy = gui.add_dropdown("policy", tuple(simulation.policies), initial_value=next(iter(simulation.policies)))
+        append = gui.add_checkbox("add to the path", False)
+        pause, slow = gui.add_checkbox("pause", False), gui.add_checkbox("slow motion", False)
+        push, reset = gui.add_button("push", color="orange"), gui.add_button("back to the start")
+
+        policy.on_update(lambda _: self.submit(lambda: setattr(simulation, "policy", simulation.policies[policy.value])))
+        pause.on_update(lambda _: setattr(self, "paused", pause.value))
+        slow.on_update(lambda _: setattr(self, "slow", slow.value))
+        push.on_click(lambda _: self.submit(simulation.push))
+        reset.on_click(lambda _: self.submit(simulation.reset))
+        server.scene.on_click()(lambda event: self.click(event, append.value))
+        server.scene.on_click(modifier="shift")(lambda event: self.click(event, True))
+
+    def _add_plot(self, server):
+        """Adds a panel with the plot, which on a phone is closed until it is tapped."""
+        series = [viser.uplot.Series(label="time (s)")]
+        series += [viser.uplot.Series(label=name, stroke=color, width=2) for name, color in LINE_COLORS.items()]
+        empty = tuple(np.zeros(2) for _ in series)
+        scales = {"x": viser.uplot.Scale(time=False), "y": viser.uplot.Scale(range=(-5, 5))}  # time=False: seconds, not dates
+        panel = server.gui.add_panel()
+        with panel.add_tab("speed and reward"):
+            title = "speed (m/s) and terms of the reward"
+            self.plot = server.gui.add_uplot(empty, tuple(series), title=title, scales=scales, aspect=1.3)
+        panel.dock_below(server.gui.main_panel)
+
+    def set_phone_camera(self, client: viser.ClientHandle) -> None:
+        """Moves the camera of a new viewer whose window is upright."""
+        if client.camera.image_height > client.camera.image_width:
+            client.camera.position, client.camera.look_at = PHONE_CAMERA, PHONE_LOOK_AT
+
+    def submit(self, command: Callable[[], object]) -> None:
+        """Queues a function without arguments for the thread that simulates."""
+        self.commands.put(command)
+
+    def run_pending(self) -> None:
+        """Runs the queued commands."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.commands.get_nowait()()
+
+    def click(self, event: Any, append: bool) -> None:
+        """Makes a target of the ground point that was clicked, if it is within `MAX_CLICK_DISTANCE`.
+
+        Args:
+            event: a `viser.ScenePointerEvent`, whose ray starts at the camera.
+            append: whether the ant first runs to its present targets.
+        """
+        origin, direction = np.array(event.ray_origin), np.array(event.ray_direction)
+        if direction[2] < 0:
+            point = (origin - direction * origin[2] / direction[2])[:2]
+            if np.linalg.norm(point) <= MAX_CLICK_DISTANCE:
+                x, y = point + self.scene.center
+                self.submit(lambda: self.simulation.add_target(x, y, append))
+
+    def update_scene(self) -> None:
+        """Sends the pose of the ant and its targets to the browsers."""
+        simulation = self.simulation
+        self.scene.set_pose(np.array(snapshot(simulation.env.robot)[0]), simulation.position())
+        if self.shown_targets != list(simulation.targets):
+            self.shown_targets = list(simulation.targets)
+            self.scene.set_targets(self.shown_targets)
+
+    def update_plot(self) -> None:
+        """Sends the trail, the plot of the last ten seconds, and the status line."""
+        simulation, history = self.simulation, self.simulation.history
+        self.scene.set_trail(np.array(simulation.path)[::10])
+        if len(history) > 1:
+            rows = np.array([[speed, *(terms[name] for name in list(LINE_COLORS)[1:])] for speed, terms in history])
+            window = min(len(history), 12)
+            lines = [np.convolve(line, np.ones(window) / window, "valid")[::4] for line in rows.T]
+            times = (window // 2 + 4 * np.arange(len(lines[0]))) * simulation.env.scene.dt
+            self.plot.data = (times, *lines)
+        fallen = "**It has fallen.** " if simulation.fallen_steps_left else ""
+        self.status.content = (
+            f"{fallen}{simulation.env.robot.distance_to_target():.1f} m to go, points in the path: {len(simulation.targets)}  \n"
+            f"points reached: {simulation.reached}, falls: {simulation.falls}"
+        )
+
+    def run(self, seconds: float = np.inf, stop: threading.Event | None = None) -> int:
+        """Simulates in real time.
+
+        Args:
+            seconds: duration.
+            stop: ends it sooner when it is set.
+
+        Returns:
+            number of simulated steps.
+        """
+        first_step, start = self.simulation.steps, time.perf_counter()
+        next_step = next_frame = next_plot = start
+        while (now := time.perf_counter()) - start < seconds and not (stop and stop.is_set()):
+            self.run_pending()
+            if now >= next_step:
+                if not self.paused:
+                    self.simulation.step()
+                # a machine that is too slow falls behind, and does not catch up later in one go
+                next_step = max(next_step + (4 if self.slow else 1) / STEPS_PER_SECOND, now - 0.1)
+            if now >= next_frame:
+                self.update_scene()
+                next_frame = max(next_frame + 1 / FRAMES_PER_SECOND, now)
+            if now >= next_plot:
+                self.update_plot()
+                next_plot = max(next_plot + 1 / PLOTS_PER_SECOND, now)
+            time.sleep(max(0.0, min(next_step, next_frame) - time.perf_counter()))
+        return self.simulation.steps - first_step
+
+
+def check_address(host: str, port: int) -> None:
+    """Raises a ValueError if a server cannot listen on the host, or the port is out of range.  A port that is taken is no error."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port is {port}: expected 0 to 65535, where 0 is any free port.")
+    try:
+        socket.create_server((host, 0)).close()
+    except OSError as error:
+        raise ValueError(f"host is '{host}': expected an address of this machine, such as 127.0.0.1.") from error
+
+
+def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: float = float("inf"), height: int = 620) -> None:
+    """Opens a web page on which the ant runs to where you click, until the cell is stopped or Ctrl-C is pressed.
+
+    Args:
+        model: Name of a run or a shipped model, its folder, or a path without "_actor".  The default is a menu of shipped models.
+        host: Address to listen on.  127.0.0.1 is this machine only.
+        port: Port to listen on.  If it is taken, the next free one is used.
+        seconds: Time after which the page closes.
+        height: Height of the page in a notebook, in pixels.
+    """
+    shipped = {label: name for label, name in MODELS.items() if (REPO_ROOT / "models" / name).is_dir()}
+    policies = {label: load_policy(name) for label, name in ({model: model} if model else shipped).items()}
+    check_address(host, port)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one ant's policy is too small for more
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)
+        simulation = Simulation(policies)
+        stack.callback(simulation.close)
+        server = stack.enter_context(serving(host, port))
+        app = SteeringApp(server, simulation)
+        url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{server.get_port()}"
+        taken = f" (port {port} is taken)" if port not in (0, server.get_port()) else ""
+        print(f"The page is at {url}{taken}. To close it, press Ctrl-C or stop the cell.", flush=True)
+        if host not in ("127.0.0.1", "localhost"):
+            print(f"It listens on {host}: anyone who reaches this machine over the network can steer the ant too.", flush=True)
+        if in_notebook():
+            from IPython.display import IFrame, display
+
+            display(IFrame(url, width="100%", height=height))
+        app.run(seconds)
+    print("The page is closed.")
+
+
+if __name__ == "__main__":
+    run_cli(steer, prog="python -m viewing.steer")

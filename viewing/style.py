@@ -1,0 +1,96 @@
+"""The look of all figures and scenes: colours, sizes of text, and axes.
+
+    figure, ax = style.figure(width=6, height=4)
+    ax.plot(x, y, color=OKABE_ITO[0])
+
+Figures are white, so that they can be read on light and dark pages, and their text is large enough for a phone.  Matplotlib is
+imported with the first figure, because an animation does not need it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+
+# --- the ant and its surroundings, in red, green and blue from 0 to 255 ----------------------------------------------------
+
+SKY, LIGHT_TILE, DARK_TILE = (236, 243, 249), (222, 230, 236), (190, 204, 216)
+GROUND, GRID_LINE, GRID_SECTION = (236, 241, 245), (208, 218, 226), (176, 190, 201)
+TORSO, FRONT_LEG, HIND_LEG = (62, 70, 92), (240, 165, 40), (205, 85, 25)
+TRAIL, TARGET = (0, 114, 178), (0, 140, 105)
+
+FRONT_LEGS = ("front_left_leg", "aux_1", "front_left_foot", "right_back_leg", "aux_4", "right_back_foot")
+"""Links on the ant's +x side, which is ahead of the stock ant.  Upstream calls some of them "back"."""
+
+
+def link_color(number: int, name: str) -> tuple[int, int, int]:
+    """The colour of a link: the torso dark, the front legs yellow, the hind legs orange.
+
+    Args:
+        number: index of the link, 0 for the base.
+        name: name of the link.
+    """
+    return TORSO if number == 0 else FRONT_LEG if name in FRONT_LEGS else HIND_LEG
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------------
+
+OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+"""Colours that colour-blind readers can tell apart (Okabe and Ito, 2008)."""
+
+INK, GREY, GRID = "#1E2430", "#5B6472", "#DDDDDD"
+"""Colours of text, of secondary lines, and of the grid."""
+
+SMALL, MEDIUM, LARGE = 12, 13, 14
+"""Font sizes in points: of numbers and legends, of axis labels, and of titles.  On a phone, where a figure of 6 inches is about
+360 pixels wide, 12 points are 10 pixels."""
+
+LINE = 2.2
+"""Width of a main line, in points."""
+
+
+def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple["Figure", Any]:
+    """A white figure with axes in this style.  A notebook shows it once, as the value of a cell.
+
+    Args:
+        width, height: in inches.  Text is too small on a phone if the figure is wider than 6.5.
+        rows, columns: numbers of axes.
+        **subplots: for `matplotlib.pyplot.subplots`, such as `subplot_kw={"projection": "polar"}`.
+
+    Returns:
+        the Matplotlib figure and its axes, one or an array as from `subplots`.
+    """
+    import matplotlib.pyplot as plt
+
+    made, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", facecolor="white", **subplots)
+    plt.close(made)  # otherwise a notebook shows it a second time
+    for ax in made.axes:
+        style_axes(ax)
+    return made, axes
+
+
+def style_axes(ax: "Axes") -> None:
+    """Gives axes large text, a light grid behind the data, and no frame at the top and on the right."""
+    ax.set_facecolor("white")
+    ax.grid(color=GRID)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=SMALL, colors=INK)
+    for label in (ax.xaxis.label, ax.yaxis.label):
+        label.set(fontsize=MEDIUM, color=INK)
+    for side, spine in ax.spines.items():
+        spine.set(color=GREY, visible=side not in ("top", "right"))
+
+
+def legend(owner: "Axes | Figure", **options: Any) -> "Legend":
+    """Adds a legend with large text and without a frame.
+
+    Args:
+        owner: axes or a figure.
+        **options: for its `legend` method, such as `loc`.
+
+    Returns:
+        the Matplotlib legend.
+    """
+    return owner.legend(**{"fontsize": SMALL, "labelcolor": INK, "frameon": False, **options})
