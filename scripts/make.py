@@ -1,0 +1,183 @@
+"""The targets of the Makefile, without make: `python scripts/make.py ant` does what `make ant` does, on Windows too.
+
+The first run of a target makes the environment .venv and installs what the target needs; later runs only start it.
+Nothing but the standard library is imported, and the syntax is old, so that a Python which is too old ends in a sentence.
+"""
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+
+TARGETS = {  # name: (description, extra of pyproject.toml, arguments of Python)
+    "ant": ("Watch the trained ant walk a random path, and get an animation of it", None, "-m viewing.animation"),
+    "steer": ("Steer an ant in your browser: click the ground and it walks there", None, "-m viewing.steer"),
+    "lab": ("Open the notebooks in JupyterLab", None, "-m jupyter lab"),
+    "train": ("Train an ant; ARGS=--help lists the options", None, "main.py"),
+    "test": ("Run the tests; ARGS=\"-m 'not slow'\" for the quick ones", "test", "-m pytest"),
+    "lint": ("Check format, code, type hints and imports; ARGS=--fix repairs what it can", "lint", ""),
+    "bench": ("Compare with other libraries, briefly", "bench", "-m benchmarks.bench"),
+    "bench-full": ("The same at full length; takes hours", "bench", "-m benchmarks.bench --full"),
+    "lock": ("Renew constraints.txt after a change of pyproject.toml; needs uv", None, ""),
+    "clean": ("Remove .venv and caches; runs, models and results stay", None, ""),
+}
+LOCK = "uv export --upgrade --no-sources --all-extras --no-hashes --no-annotate --quiet --output-file constraints.txt"
+CLEAN = ".venv", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".tach", ".hypothesis", "__pycache__", "*/__pycache__"
+
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+SYSTEMS = ("Linux", "x86_64"), ("Darwin", "arm64"), ("Windows", "AMD64")
+SYSTEM_NEEDED = (
+    "PyBullet and PyTorch have ready-made packages for Linux on x86-64 with glibc 2.28 or newer, macOS on Apple silicon and 64-bit "
+    "Windows, but not for {}: open the notebooks on Google Colab or, on Linux on Arm, run 'conda env create -f environment.yml'."
+)
+PYTHON_NEEDED = (
+    "Python {} ({}) cannot be used, because PyBullet has ready-made packages for 64-bit CPython 3.11, 3.12 and 3.13 only: install "
+    "one of these with its venv module (Debian, Ubuntu: 'apt install python3-venv'), or uv (docs.astral.sh/uv), and run this again."
+)
+
+
+def unsuitable(needs_venv=True):
+    """Why the Python that runs this file cannot be used, in a sentence; None if it can."""
+    libc, version = platform.libc_ver() if platform.system() == "Linux" else ("glibc", "2.28")
+    old = libc != "glibc" or tuple(map(int, version.split("."))) < (2, 28)
+    if old or (platform.system(), platform.machine()) not in SYSTEMS:
+        return SYSTEM_NEEDED.format(platform.platform())
+    usual = sys.implementation.name == "cpython" and sys.maxsize > 2**32 and not sysconfig.get_config_var("Py_GIL_DISABLED")
+    try:
+        import ensurepip  # noqa: F401  (a package of its own on Debian)
+    except ImportError:
+        usual = usual and not needs_venv
+    if not usual or not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return PYTHON_NEEDED.format(platform.python_version(), sys.executable)
+    return None
+
+
+def another_python():
+    """The command of a Python that can be used instead of the one that runs this file, or None."""
+    names = ["python3.13", "python3.12", "python3.11"]
+    commands = [[name] for name in names] + [["py", "-" + name[len("python") :]] for name in names]
+    commands.append(["uv", "run", "--no-project", "--python", "3.13"])  # downloads that Python if need be
+    found = (command for command in commands if shutil.which(command[0]) and succeeds([*command, __file__, "--check"]))
+    return next(found, None)
+
+
+def succeeds(command):
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def run(command):
+    """Runs a program and returns its exit status. If it is interrupted or terminated, it ends in its own way."""
+    process = subprocess.Popen(command, cwd=str(ROOT))
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the program got the signal as well
+            pass
+
+
+def read_pins(extra=None):
+    """The pinned requirements of pyproject.toml, as written there, with those of an extra."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+
+
+def pip_install(python, pins, *options):
+    """Installs requirements; nothing is compiled."""
+    pip = [python, "-m", "pip", "install", "-qq", "--no-input", "--no-warn-conflicts", "--only-binary=:all:"]
+    # pybullet-envs-gymnasium asks for upstream's pybullet, so it is installed without its dependencies. For Linux the default index
+    # has torch with 3 GB of CUDA packages, and PyTorch's own has it without, which pip prefers if that index answers.
+    alone = [pin for pin in pins if pin.startswith(("torch==", "pybullet-envs-gymnasium=="))]
+    others = [pin for pin in pins if not pin.startswith("pybullet-envs-gymnasium==")]
+    index = ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "10"]
+    has_choice = platform.system() == "Linux" and not shutil.which("nvidia-smi")
+    steps = (alone, ["--no-deps", *(index if has_choice else [])]), (others, options)
+    for requirements, arguments in steps:
+        status = subprocess.run([*pip, *arguments, *requirements]).returncode if requirements else 0
+        if status:
+            sys.exit(f"pip ended with status {status}: see its message above, then run the same command again.")
+
+
+def install(extra):
+    """Makes .venv and installs what pyproject.toml pins, unless that is done. Interrupted, it is completed the next time."""
+    pins, constraints = read_pins(extra), ROOT / "constraints.txt"
+    stamp = VENV / ".installed-{}".format(extra or "base")
+    wanted = "\n".join([*pins, constraints.read_text(encoding="utf-8")])
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    print(f"Installing {len(pins)} pinned packages and what they need in .venv, once; this takes minutes.", flush=True)
+    if not (
+        os.path.exists(PYTHON) and succeeds([PYTHON, __file__, "--check"]) and succeeds([PYTHON, "-m", "pip", "--version"])
+    ):
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+    pip_install(PYTHON, pins, "--constraint", str(constraints))
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def colab_pins():
+    """The requirements that Google Colab lacks.
+
+    What Colab has keeps its version, because the notebook's kernel already runs on it. Gymnasium is the exception, because
+    the shapes of what it returns depend on its version. JupyterLab is not needed there.
+    """
+    from importlib.metadata import distributions
+
+    there = {distribution.metadata["Name"].lower() for distribution in distributions()} - {"gymnasium"} | {"jupyterlab"}
+    return [pin for pin in read_pins() if pin.split("==")[0] not in there]
+
+
+def commands(target, arguments):
+    """The programs that a target runs in .venv, each as a list of arguments."""
+    if target == "lint":
+        fix = "--fix" in arguments
+        tools = (
+            ["ruff format --quiet", "ruff check --quiet --fix"]
+            if fix
+            else ["ruff format --quiet --check", "ruff check --quiet"]
+        )
+        return [[PYTHON, "-m", *tool.split()] for tool in [*tools, "mypy", "tach check"]]
+    # JupyterLab refuses to start as root, who one is in most containers, unless it is told that this is meant.
+    root = ["--allow-root"] if target == "lab" and hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return [[PYTHON, *TARGETS[target][2].split(), *root, *arguments]]
+
+
+def main(target="help", *arguments):
+    """Runs a target. Returns its exit status, or a sentence that says why it cannot run."""
+    if target in ("help", "-h", "--help"):
+        return print("\n".join(f"  {name:<11} {values[0]}" for name, values in TARGETS.items()))
+    if target == "--check":
+        return unsuitable()
+    if target in ("colab", "binder"):  # the first cell of the notebooks, and .binder/postBuild
+        wrong = unsuitable(needs_venv=False)
+        return wrong or pip_install(sys.executable, colab_pins() if target == "colab" else read_pins("binder"))
+    if target not in TARGETS:
+        return "There is no target {!r}: expected one of {}.".format(target, ", ".join(TARGETS))
+    if target == "clean":
+        for path in [path for pattern in CLEAN for path in ROOT.glob(pattern)]:
+            shutil.rmtree(str(path), ignore_errors=True)
+        return None
+    if target == "lock":
+        return run(LOCK.split()) if shutil.which("uv") else "This needs uv (docs.astral.sh/uv): install it and run this again."
+    wrong = unsuitable()
+    if wrong:
+        command = another_python()
+        return run([*command, __file__, target, *arguments]) if command else wrong
+    install(TARGETS[target][1])
+    return next(filter(None, map(run, commands(target, arguments))), 0)  # the first status that is not 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: run the same command again to complete it.")
