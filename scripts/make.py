@@ -13,7 +13,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+THIS = Path(__file__).resolve()
+ROOT = THIS.parent.parent
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
@@ -65,8 +66,8 @@ def another_python():
     names = ["python3.13", "python3.12", "python3.11"]
     commands = [[name] for name in names] + [["py", "-" + name[len("python") :]] for name in names]
     commands.append(["uv", "run", "--no-project", "--python", "3.13"])  # downloads that Python if need be
-    found = (command for command in commands if shutil.which(command[0]) and succeeds([*command, __file__, "--check"]))
-    return next(found, None)
+    fitting = (command for command in commands if shutil.which(command[0]) and succeeds([*command, str(THIS), "--check"]))
+    return next(fitting, None)
 
 
 def succeeds(command):
@@ -93,7 +94,8 @@ def read_pins(extra=None):
 
 
 def pip_install(python, pins, *options):
-    """Installs requirements; nothing is compiled."""
+    """Installs pinned requirements into the environment of a Python. Nothing is compiled."""
+    print(f"Installing {len(pins)} packages and what they need, once.", flush=True)
     pip = [python, "-m", "pip", "install", "-qq", "--no-input", "--no-warn-conflicts", "--only-binary=:all:"]
     # pybullet-envs-gymnasium asks for upstream's pybullet, so it is installed without its dependencies. For Linux the default index
     # has torch with 3 GB of CUDA packages, and PyTorch's own has it without, which pip prefers if that index answers.
@@ -111,14 +113,12 @@ def pip_install(python, pins, *options):
 def install(extra):
     """Makes .venv and installs what pyproject.toml pins, unless that is done. Interrupted, it is completed the next time."""
     pins, constraints = read_pins(extra), ROOT / "constraints.txt"
-    stamp = VENV / ".installed-{}".format(extra or "base")
+    stamp = VENV / f".installed-{extra or 'base'}"
     wanted = "\n".join([*pins, constraints.read_text(encoding="utf-8")])
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
-    print(f"Installing {len(pins)} pinned packages and what they need in .venv, once; this takes minutes.", flush=True)
-    if not (
-        os.path.exists(PYTHON) and succeeds([PYTHON, __file__, "--check"]) and succeeds([PYTHON, "-m", "pip", "--version"])
-    ):
+    checks = [PYTHON, str(THIS), "--check"], [PYTHON, "-m", "pip", "--version"]
+    if not (os.path.exists(PYTHON) and all(map(succeeds, checks))):
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
     pip_install(PYTHON, pins, "--constraint", str(constraints))
     stamp.write_text(wanted, encoding="utf-8")
@@ -132,20 +132,15 @@ def colab_pins():
     """
     from importlib.metadata import distributions
 
-    there = {distribution.metadata["Name"].lower() for distribution in distributions()} - {"gymnasium"} | {"jupyterlab"}
+    there = {each.metadata["Name"].lower().replace("_", "-") for each in distributions()} - {"gymnasium"} | {"jupyterlab"}
     return [pin for pin in read_pins() if pin.split("==")[0] not in there]
 
 
 def commands(target, arguments):
     """The programs that a target runs in .venv, each as a list of arguments."""
     if target == "lint":
-        fix = "--fix" in arguments
-        tools = (
-            ["ruff format --quiet", "ruff check --quiet --fix"]
-            if fix
-            else ["ruff format --quiet --check", "ruff check --quiet"]
-        )
-        return [[PYTHON, "-m", *tool.split()] for tool in [*tools, "mypy", "tach check"]]
+        ruff = ["ruff format", "ruff check --fix"] if "--fix" in arguments else ["ruff format --check", "ruff check"]
+        return [[PYTHON, "-m", *tool.split()] for tool in [*ruff, "mypy", "tach check"]]
     # JupyterLab refuses to start as root, who one is in most containers, unless it is told that this is meant.
     root = ["--allow-root"] if target == "lab" and hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return [[PYTHON, *TARGETS[target][2].split(), *root, *arguments]]
@@ -161,7 +156,7 @@ def main(target="help", *arguments):
         wrong = unsuitable(needs_venv=False)
         return wrong or pip_install(sys.executable, colab_pins() if target == "colab" else read_pins("binder"))
     if target not in TARGETS:
-        return "There is no target {!r}: expected one of {}.".format(target, ", ".join(TARGETS))
+        return f"There is no target {target!r}: expected one of {', '.join(TARGETS)}."
     if target == "clean":
         for path in [path for pattern in CLEAN for path in ROOT.glob(pattern)]:
             shutil.rmtree(str(path), ignore_errors=True)
@@ -171,7 +166,7 @@ def main(target="help", *arguments):
     wrong = unsuitable()
     if wrong:
         command = another_python()
-        return run([*command, __file__, target, *arguments]) if command else wrong
+        return run([*command, str(THIS), target, *arguments]) if command else wrong
     install(TARGETS[target][1])
     return next(filter(None, map(run, commands(target, arguments))), 0)  # the first status that is not 0
 
