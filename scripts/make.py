@@ -97,14 +97,15 @@ def pip_install(python, pins, *options):
     """Installs pinned requirements into the environment of a Python. Nothing is compiled."""
     print(f"Installing {len(pins)} packages and what they need, once.", flush=True)
     pip = [python, "-m", "pip", "install", "-qq", "--no-input", "--no-warn-conflicts", "--only-binary=:all:"]
-    # pybullet-envs-gymnasium asks for upstream's pybullet, so it is installed without its dependencies. For Linux the default index
-    # has torch with 3 GB of CUDA packages, and PyTorch's own has it without, which pip prefers if that index answers.
-    alone = [pin for pin in pins if pin.startswith(("torch==", "pybullet-envs-gymnasium=="))]
-    others = [pin for pin in pins if not pin.startswith("pybullet-envs-gymnasium==")]
-    index = ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "10"]
+    torch = [pin for pin in pins if pin.startswith("torch==")]
+    # The default index's torch for Linux brings 3 GB of CUDA packages. PyTorch's own index has a build without them, whose version
+    # counts as the higher one, so that pip prefers it; where that index does not answer, pip takes the other build.
     has_choice = platform.system() == "Linux" and not shutil.which("nvidia-smi")
-    steps = (alone, ["--no-deps", *(index if has_choice else [])]), (others, options)
-    for requirements, arguments in steps:
+    index = ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "10"] if has_choice else []
+    # It asks for upstream's pybullet, also where the fork takes its place.
+    envs = [pin for pin in pins if pin.startswith("pybullet-envs-gymnasium==")]
+    others = [pin for pin in pins if pin not in envs]
+    for requirements, arguments in (torch, ["--no-deps", *index]), (envs, ["--no-deps"]), (others, options):
         status = subprocess.run([*pip, *arguments, *requirements]).returncode if requirements else 0
         if status:
             sys.exit(f"pip ended with status {status}: see its message above, then run the same command again.")
