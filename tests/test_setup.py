@@ -115,7 +115,6 @@ IMPORTED_AS = {
     "pillow": "PIL",
     "pybullet-arm64": "pybullet",
     "pybullet-envs-gymnasium": "pybullet_envs_gymnasium",
-    "sbx-rl": "sbx",
     "stable-baselines3": "stable_baselines3",
     "tensorboard": "torch.utils.tensorboard",
 }
@@ -127,6 +126,7 @@ TOOLS = {
     "jupyterlab": ("scripts/make.py", r"-m jupyter lab"),
     "mypy": ("scripts/make.py", r'"mypy"'),
     "ruff": ("scripts/make.py", r'"ruff check"'),
+    "sbx-rl": ("benchmarks/*.py", r'"sbx"'),
     "tach": ("scripts/make.py", r'"tach check"'),
 }
 
