@@ -72,13 +72,7 @@ def badge(where, link, what=""):
 
 
 def put_badges(readme, url, titles):
-    """The text of README.md with its line of badges renewed.
-
-    Args:
-        readme: the text.
-        url: the repository's address, or None.
-        titles: {file name: title} of the notebooks.
-    """
+    """The text of README.md with its line of badges renewed; `titles` is {file name: title} of the notebooks."""
     if url:
         name = url.removeprefix("https://github.com/")
         links = [

@@ -47,8 +47,8 @@ PYTHON_NEEDED = (
 
 def unsuitable(needs_venv=True):
     """Why the Python that runs this file cannot be used, in a sentence; None if it can."""
-    libc, version = platform.libc_ver() if platform.system() == "Linux" else ("glibc", "2.28")
-    old = libc != "glibc" or tuple(map(int, version.split("."))) < (2, 28)
+    libc, version = platform.libc_ver()
+    old = platform.system() == "Linux" and (libc != "glibc" or [int(x) for x in version.split(".")] < [2, 28])
     if old or (platform.system(), platform.machine()) not in SYSTEMS:
         return SYSTEM_NEEDED.format(platform.platform())
     usual = sys.implementation.name == "cpython" and sys.maxsize > 2**32 and not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -95,14 +95,13 @@ def read_pins(extra=None):
 
 def pip_install(python, pins, *options):
     """Installs pinned requirements into the environment of a Python. Nothing is compiled."""
-    print(f"Installing {len(pins)} packages and what they need, once.", flush=True)
     pip = [python, "-m", "pip", "install", "-qq", "--no-input", "--no-warn-conflicts", "--only-binary=:all:"]
     torch = [pin for pin in pins if pin.startswith("torch==")]
     # The default index's torch for Linux brings 3 GB of CUDA packages. PyTorch's own index has a build without them, whose version
     # counts as the higher one, so that pip prefers it; where that index does not answer, pip takes the other build.
     has_choice = platform.system() == "Linux" and not shutil.which("nvidia-smi")
     index = ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "10"] if has_choice else []
-    # It asks for upstream's pybullet, also where the fork takes its place.
+    # This package asks for upstream's pybullet, also where the fork takes its place.
     envs = [pin for pin in pins if pin.startswith("pybullet-envs-gymnasium==")]
     others = [pin for pin in pins if pin not in envs]
     for requirements, arguments in (torch, ["--no-deps", *index]), (envs, ["--no-deps"]), (others, options):
@@ -118,6 +117,7 @@ def install(extra):
     wanted = "\n".join([*pins, constraints.read_text(encoding="utf-8")])
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
+    print("Installing into .venv, once: a minute or two, about 460 MB to download.", flush=True)
     checks = [PYTHON, str(THIS), "--check"], [PYTHON, "-m", "pip", "--version"]
     if not (os.path.exists(PYTHON) and all(map(succeeds, checks))):
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
@@ -128,8 +128,8 @@ def install(extra):
 def colab_pins():
     """The requirements that Google Colab lacks.
 
-    What Colab has keeps its version, because the notebook's kernel already runs on it. Gymnasium is the exception, because
-    the shapes of what it returns depend on its version. JupyterLab is not needed there.
+    What Colab has keeps its version, because the notebook's kernel already runs on it; except Gymnasium, whose version
+    decides the shapes of what it returns. JupyterLab is not needed there.
     """
     from importlib.metadata import distributions
 
