@@ -1,414 +1,347 @@
-"""The set-up: one list of pins, a Python that is found or asked for, an installation that happens once."""
+"""The set-up: one list of pins that the other files repeat, and one script that installs it."""
 
 import contextlib
-import http.server
 import importlib.metadata
+import json
 import os
 import re
 import shutil
-import socket
+import signal
 import subprocess
 import sys
-import threading
-import time
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.markers import Marker, default_environment
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import install  # noqa: E402
-import lock  # noqa: E402
+import make  # noqa: E402
 
-MAKE = shutil.which("make")
-needs_make = pytest.mark.skipif(MAKE is None, reason="make is not installed")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PYTHONS = ["3.11", "3.12", "3.13"]
+EXTRAS = list(PYPROJECT["project"]["optional-dependencies"])
 
 
 # ---------------------------------------------------------------------------------------------------------------- pins
 
 
-def pins(*extras):
-    """{name: version} of pyproject.toml."""
-    return dict(requirement.split("==") for requirement in install.read_pins(*extras))
+def requirements(*extras):
+    """The requirements of pyproject.toml with those of extras, parsed, each once."""
+    lines = sum((make.read_pins(extra) for extra in extras), make.read_pins())
+    return [Requirement(line) for line in dict.fromkeys(lines)]
 
 
-def conda_pins(text):
-    """({name: version} from conda, the same from pip) of an environment.yml."""
-    conda = dict(re.findall(r"^  - ([a-z0-9-]+)=([0-9.]+)", text, re.M))
-    pip = dict(re.findall(r"^      - ([a-z0-9-]+)==([0-9.]+)", text, re.M))
-    return conda, pip
-
-
-# conda-forge numbers pybullet as Bullet's source is numbered, and its newest known build is one release older.
-CONDA_NAMES = {("pybullet", "3.25"): ("pybullet", "3.2.7")}
+def pins(*extras, applying=True):
+    """{name: version}, by default of what applies to the Python that runs the tests."""
+    wanted = requirements(*extras)
+    return {
+        each.name: str(each.specifier).removeprefix("==")
+        for each in wanted
+        if not applying or not each.marker or each.marker.evaluate()
+    }
 
 
 def test_every_requirement_is_pinned_exactly_and_once():
-    requirements = install.read_pins("test", "lint", "bench")
-    for requirement in requirements:
-        assert re.fullmatch(r"[a-z0-9-]+==[0-9]+(\.[0-9]+)+", requirement), requirement
-    names = [requirement.split("==")[0] for requirement in requirements]
+    everything = requirements(*EXTRAS)
+    for requirement in everything:
+        assert re.fullmatch(r"==[0-9]+(\.[0-9]+)+", str(requirement.specifier)), requirement
+    names = [requirement.name for requirement in everything]
     assert sorted(names) == sorted(set(names)), "a package is pinned to two versions"
 
 
+def test_constraints_pin_what_pyproject_pins_and_what_that_needs():
+    lines = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"==[^+@/,]+", str(line.specifier)) for line in lines)
+    locked = {(line.name, str(line.specifier)) for line in lines}
+    assert {(each.name, str(each.specifier)) for each in requirements(*EXTRAS)} <= locked, "run `make lock`"
+    assert {"filelock", "sympy", "cloudpickle", "protobuf"} <= {name for name, _ in locked}  # of torch, gymnasium, tensorboard
+
+
 def test_environment_yml_equals_pyproject():
-    conda, pip = conda_pins((ROOT / "environment.yml").read_text())
-    assert install.read_pins()[0].startswith("torch==")
-    assert conda.pop("python") in ("3.10", "3.11")
-    assert not set(conda) & set(pip)
-    translated = dict(CONDA_NAMES.get(pin, pin) for pin in conda.items())
-    assert {**translated, **pip} == pins()
+    *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    from_conda = dict(line.split("=") for line in conda if "=" in line)
+    assert from_conda.pop("python") in PYTHONS
+    assert from_conda.pop("pybullet") == "3.25"  # conda's name of a release older than the pinned one
+    from_pip = dict(line.split("==") for line in pip["pip"] if not line.startswith("--"))
+    expected = pins(applying=False)
+    assert expected.pop("pybullet") and expected.pop("pybullet-arm64")
+    assert not set(from_conda) & set(from_pip) and {**from_conda, **from_pip} == expected
 
 
-def test_constraints_pin_what_pyproject_does_not():
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    names = {line.split("==")[0] for line in lines}
-    assert {"filelock", "sympy", "cloudpickle", "protobuf"} <= names  # needed by torch, gymnasium and tensorboard
-    assert not names & set(pins("test", "lint", "bench"))
-    assert all(lock.keep(line, ()) for line in lines)
-    for line in lines:
-        assert re.fullmatch(r"[a-z0-9.-]+==[^+@/ ]+( ; .+)?", line), line
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("system, machine", make.SYSTEMS)
+def test_exactly_one_pybullet_is_installed_everywhere(python, system, machine):
+    names = {"Linux": "linux", "Darwin": "darwin", "Windows": "win32"}
+    place = {**default_environment(), "sys_platform": names[system], "platform_machine": machine, "python_version": python}
+    both = [each for each in requirements() if each.name in ("pybullet", "pybullet-arm64")]
+    chosen = [each.name for each in both if each.marker.evaluate(place)]
+    assert chosen == (["pybullet"] if (system, python) == ("Linux", "3.11") else ["pybullet-arm64"])
+    (override,) = map(Requirement, PYPROJECT["tool"]["uv"]["override-dependencies"])
+    assert override == next(each for each in both if each.name == "pybullet")
+    assert [Marker(each).evaluate(place) for each in PYPROJECT["tool"]["uv"]["environments"]].count(True) == 1
 
 
-def test_lock_keeps_ordinary_packages_only():
-    assert lock.keep("filelock==4.1.0 ; python_full_version < '3.11'", {"torch"})
-    for line in (
-        "torch==2.13.0",
-        "triton==3.7.1",
-        "nvidia-cublas==13.1.1.3 ; sys_platform == 'linux'",
-        "cuda-toolkit==13.0.3.0",
-        "jax==0.11.2 ; python_full_version >= '3.12'",
-    ):
-        assert not lock.keep(line, {"torch"}), line
+def test_all_files_promise_the_same_pythons():
+    assert PYPROJECT["project"]["requires-python"] == ">=3.11,<3.14"
+    assert "3.11, 3.12 and 3.13 only" in make.PYTHON_NEEDED
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())
+    matrix = workflow["jobs"]["tests"]["strategy"]["matrix"]
+    assert matrix["python"] == PYTHONS and len(matrix["os"]) == len(make.SYSTEMS)
+    runs = [step["run"] for step in workflow["jobs"]["tests"]["steps"] if "run" in step]
+    assert runs == ["python scripts/make.py lint", "python scripts/make.py test"]
+    assert re.findall(r"^make (\w+)", (ROOT / ".ci/run").read_text(), re.M) == ["lint", "test"]
+    assert (ROOT / ".binder/runtime.txt").read_text().strip() in [f"python-{python}" for python in PYTHONS]
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert re.search(r"python:([0-9.]+)-", container["image"])[1] in PYTHONS and container["postCreateCommand"] == "make ant"
 
 
 def test_installed_versions_are_the_pinned_ones():
     found = {}
-    for name in pins("test", "lint", "bench"):
+    for name in pins(*EXTRAS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name).split("+")[0]
-    missing = set(pins("test")) - set(found)  # what only `make lint` or the benchmark needs may be absent
+    missing = set(pins("test")) - set(found)  # what another extra needs may be absent
     assert not missing, f"not installed: {sorted(missing)}; run `make test`"
-    assert found == {name: version for name, version in pins("test", "lint", "bench").items() if name in found}
+    assert found == {name: version for name, version in pins(*EXTRAS).items() if name in found}
 
 
-# The names that these packages are imported by, where they differ.
+# The names that packages are imported by, where they differ.
 IMPORTED_AS = {
     "pillow": "PIL",
-    "stable-baselines3": "stable_baselines3",
-    "sbx-rl": "sbx",
-    "imageio-ffmpeg": "imageio_ffmpeg",
+    "pybullet-arm64": "pybullet",
     "pybullet-envs-gymnasium": "pybullet_envs_gymnasium",
+    "stable-baselines3": "stable_baselines3",
     "tensorboard": "torch.utils.tensorboard",
 }
-# Tools that nothing imports: where each is used instead.
+# Packages that nothing imports: where each is used instead.
 TOOLS = {
-    "jupyterlab": ("Makefile", r"bin/jupyter lab"),
+    "av": ("viewing/*.py", r"\bpyav\b"),
     "ipykernel": ("*.ipynb", r'"kernelspec"'),
-    "ruff": ("Makefile", r"-m ruff check"),
-    "mypy": ("Makefile", r"-m mypy"),
+    "jupyter-server-proxy": ("viewing/*.py", r"/proxy/"),
+    "jupyterlab": ("scripts/make.py", r"-m jupyter lab"),
+    "mypy": ("scripts/make.py", r'"mypy"'),
+    "ruff": ("scripts/make.py", r'"ruff check"'),
+    "sbx-rl": ("benchmarks/*.py", r'"sbx"'),
+    "tach": ("scripts/make.py", r'"tach check"'),
 }
 
 
-def sources(pattern):
-    paths = [path for folder in ("", "tests", "benchmarks") for path in sorted((ROOT / folder).glob(pattern))]
-    return [path.read_text(encoding="utf-8") for path in paths if path != Path(__file__)]
+FOLDERS = ["benchmarks", "envs", "tests", "training", "viewing"]
 
 
-def is_imported(module, texts):
-    # In a notebook a line of code begins after a quote.
-    statement = re.compile(rf"(?m)^[ \t]*\"?[ ]*(?:import|from) {re.escape(module)}\b")
-    return any(statement.search(text) for text in texts)
-
-
-def test_is_imported_tells_an_import_from_a_mention():
-    assert is_imported("PIL", ["    from PIL import Image\n"])
-    assert is_imported("tqdm", ['   "import tqdm\\n",\n'])
-    assert not is_imported("tqdm", ["# import tqdm\n", "import tqdm_other\n"])
-
-
-@pytest.mark.parametrize("name", sorted(pins("test", "lint", "bench")))
+@pytest.mark.parametrize("name", sorted(pins(*EXTRAS, applying=False)))
 def test_pinned_package_is_used(name):
-    if name in TOOLS:
-        pattern, use = TOOLS[name]
-        used = any(re.search(use, text) for text in sources(pattern))
-    else:
-        used = is_imported(IMPORTED_AS.get(name, name), sources("*.py") + sources("*.ipynb"))
-    assert used, f"no module, test, benchmark or notebook uses {name}: drop its pin, or use it"
+    files, use = TOOLS.get(name, ("", ""))
+    if not files:  # in a notebook, a line of code begins after a quote
+        use = rf"(?m)^[ \t]*\"?[ ]*(?:import|from) {re.escape(IMPORTED_AS.get(name, name))}\b"
+    patterns = [files] if files else ["*.py", "*.ipynb", *(f"{folder}/*.py" for folder in FOLDERS)]
+    texts = [path.read_text("utf-8") for pattern in patterns for path in ROOT.glob(pattern) if path != Path(__file__)]
+    assert any(re.search(use, text) for text in texts), f"nothing uses {name}: drop its pin, or use it"
 
 
-# --------------------------------------------------------------------------------------------------- finding a Python
-
-
-def command(folder, name, script):
-    """An executable `name` in `folder` that runs `script` with sh."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
-
-
-GOOD = f'exec "{sys.executable}" "$@"'
-SHIM = "echo 'pyenv: command not found' >&2; exit 127"
-# The finder calls a candidate as `python -c CODE`; these run CODE with something else about the Python changed.
-NEWER = f'exec "{sys.executable}" -c "import sys; sys.version_info = (3, 12, 1)\n$2"'
-WITHOUT_VENV = f'exec "{sys.executable}" -c "import sys; sys.modules[\'ensurepip\'] = None\n$2"'
-
-
-def find_python(folder, **variables):
-    folder.mkdir(exist_ok=True)
-    return subprocess.run(
-        ["/bin/sh", str(ROOT / "scripts" / "find_python.sh")],
-        env={"PATH": str(folder), **variables},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def assert_one_sentence(text):
-    assert text.count("\n") == 1 and text.endswith(".\n"), text
-    for word in ("3.10", "3.11", "pybullet"):
-        assert word in text
-
-
-@pytest.mark.parametrize("name", ["python3.11", "python3.10", "python3", "python"])
-def test_finds_a_python_under_any_of_its_names(tmp_path, name):
-    command(tmp_path, name, GOOD)
-    result = find_python(tmp_path)
-    assert (result.returncode, result.stdout, result.stderr) == (0, sys.executable + "\n", "")
-
-
-@pytest.mark.parametrize("bad", [SHIM, NEWER, WITHOUT_VENV])
-def test_passes_over_a_python_that_does_not_suit(tmp_path, bad):
-    command(tmp_path, "python3.11", bad)
-    command(tmp_path, "python3", GOOD)
-    assert find_python(tmp_path).stdout == sys.executable + "\n"
-
-
-@pytest.mark.parametrize("bad", [None, SHIM, NEWER, WITHOUT_VENV])
-def test_says_in_one_sentence_that_no_python_suits(tmp_path, bad):
-    if bad:
-        command(tmp_path, "python3.10", bad)
-        command(tmp_path, "python3", bad)
-    result = find_python(tmp_path)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert_one_sentence(result.stderr)
-
-
-def test_a_named_python_is_taken_or_refused_but_never_replaced(tmp_path):
-    command(tmp_path, "python3.11", SHIM)
-    good = command(tmp_path / "other", "mypython", GOOD)
-    assert find_python(tmp_path, PYTHON=str(good)).stdout == sys.executable + "\n"
-    command(tmp_path, "python3.11", GOOD)
-    newer = command(tmp_path / "other", "newer", NEWER)
-    result = find_python(tmp_path, PYTHON=str(newer))
-    assert (result.returncode, result.stdout) == (1, "")
-    assert f"PYTHON={newer}" in result.stderr
-    assert_one_sentence(result.stderr)
-
-
-def test_asks_uv_where_no_python_is_on_the_path(tmp_path):
-    python = command(tmp_path / "managed", "python3.11", GOOD)
-    command(
-        tmp_path,
-        "uv",
-        f'[ "$1 $2" = "python find" ] && [ -e asked ] && echo "{python}" && exit 0\n'
-        '[ "$1 $2" = "python install" ] && : > asked',
-    )
-    assert find_python(tmp_path).stdout == sys.executable + "\n"
-    assert (tmp_path / "asked").exists()  # uv had none, so it was told to get one
-
-
-def test_asks_conda_where_neither_python_nor_uv_helps(tmp_path):
-    command(tmp_path, "uv", "exit 2")
-    command(tmp_path, "python3", NEWER)
-    made = tmp_path / ".conda" / "bin"
-    command(made, "python", GOOD)
-    command(tmp_path, "conda", '[ "$1" = create ] || exit 2')
-    assert find_python(tmp_path).stdout == sys.executable + "\n"
-    command(tmp_path, "conda", "exit 1")
-    assert_one_sentence(find_python(tmp_path).stderr)
-
-
-# ---------------------------------------------------------------------------------------------- where torch comes from
-
-
-@contextlib.contextmanager
-def index_page(text):
-    """A server on this machine whose every page is `text`."""
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-def wheel(version="2.13.0", tag=f"cp{sys.version_info[0]}{sys.version_info[1]}", machine=None):
-    machine = machine or install.platform.machine()
-    return f'<a href="/whl/torch-{version}%2Bcpu-{tag}-{tag}-manylinux_2_28_{machine}.whl">a wheel</a>'
-
-
-def test_an_index_with_the_right_wheel_is_taken():
-    with index_page(wheel("2.12.0") + "\n" + wheel()) as index:
-        assert install.index_has_torch(index, "2.13.0")
-
-
-@pytest.mark.parametrize("page", ["", wheel("2.12.0"), wheel(tag="cp39"), wheel(machine="s390x")])
-def test_an_index_without_the_right_wheel_is_not_taken(page):
-    with index_page(page) as index:
-        assert not install.index_has_torch(index, "2.13.0")
-
-
-def test_a_closed_port_is_given_up_at_once():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    start = time.monotonic()
-    assert not install.index_has_torch(f"http://127.0.0.1:{port}", "2.13.0")
-    assert time.monotonic() - start < 2
-
-
-def test_a_silent_index_is_given_up_after_the_timeout():
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        start = time.monotonic()
-        assert not install.index_has_torch(f"http://127.0.0.1:{silent.getsockname()[1]}", "2.13.0", timeout=0.5)
-        assert time.monotonic() - start < 2
+# --------------------------------------------------------------------------------------------- the Python that runs it
 
 
 @pytest.mark.parametrize(
-    "card, there, expected", [(False, True, ["cpu", "all"]), (False, False, ["all"]), (True, True, ["all"])]
+    "what, value",
+    [("version_info", (3, 10, 13)), ("version_info", (3, 14, 0)), ("maxsize", 2**31 - 1)],
 )
-def test_cpu_torch_is_taken_only_without_a_card_and_from_an_index_that_answers(monkeypatch, card, there, expected):
-    calls = []
-    monkeypatch.setattr(install.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(install.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(install, "has_nvidia_card", lambda: card)
-    monkeypatch.setattr(install, "index_has_torch", lambda *_: there)
-    monkeypatch.setattr(install, "installed", lambda _: False)
-    monkeypatch.setattr(install, "pip_install", lambda *arguments: calls.append(arguments))
-    install.main([])
-    assert ["cpu" if install.CPU_INDEX in call else "all" for call in calls] == expected
-    assert calls[-1][2:] == tuple(install.read_pins())
+def test_another_python_ends_in_a_sentence_that_says_which_is_needed(monkeypatch, what, value):
+    monkeypatch.setattr(make.sys, what, value)
+    sentence = make.unsuitable()
+    assert sentence.endswith(".") and "\n" not in sentence and "3.11, 3.12 and 3.13" in sentence and "uv" in sentence
 
 
-def test_an_environment_of_another_python_is_refused_before_pip_runs(monkeypatch):
-    monkeypatch.setattr(install, "pip_install", lambda *_: pytest.fail("pip ran"))
-    monkeypatch.setattr(install.sys, "version_info", (3, 12, 1))
-    with pytest.raises(SystemExit, match="delete .venv and run make again"):
-        install.main([])
+@pytest.mark.parametrize(
+    "system, machine", [("Linux", "aarch64"), ("Linux", "i686"), ("Darwin", "x86_64"), ("Windows", "ARM64")]
+)
+def test_another_system_ends_in_a_sentence_that_leads_on(monkeypatch, system, machine):
+    monkeypatch.setattr(make.platform, "system", lambda: system)
+    monkeypatch.setattr(make.platform, "machine", lambda: machine)
+    sentence = make.unsuitable()
+    assert sentence.endswith(".") and "\n" not in sentence and "Colab" in sentence and "environment.yml" in sentence
 
 
-def test_an_unknown_extra_is_refused_with_the_known_ones():
-    with pytest.raises(SystemExit, match="Unknown extra 'tests'.*bench, lint, test"):
-        install.read_pins("tests")
+@pytest.mark.parametrize("libc", [("", ""), ("musl", "1.2"), ("glibc", "2.17")])
+def test_musl_and_an_old_glibc_end_in_that_sentence_too(monkeypatch, libc):
+    monkeypatch.setattr(make.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(make.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(make.platform, "libc_ver", lambda: libc)
+    assert "glibc 2.28" in make.unsuitable()
 
 
-# ------------------------------------------------------------------------------------------------------------ Makefile
+def test_the_python_that_runs_the_tests_suits():
+    assert make.unsuitable() is None
+
+
+# -------------------------------------------------------------------------------------------------- installing, running
+
+needs_sh = pytest.mark.skipif(os.name == "nt", reason="the stand-ins for programs are shell scripts")
+
+
+def program(path, script):
+    """An executable at `path` that runs `script` with sh."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+# A Python whose pip writes down its arguments, and fails if there is a file "offline".
+FAKE_PIP = f"""\
+[ "$2 $3" = "pip install" ] || exec "{sys.executable}" "$@"
+echo "$@" >> pip.log
+[ ! -e offline ]"""
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of the set-up alone, with a viewer that only says it ran."""
+    """A copy of the set-up alone, with a main.py that only says it ran, and a .venv whose pip installs nothing."""
     folder = tmp_path / "checkout"
     (folder / "scripts").mkdir(parents=True)
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "scripts/find_python.sh", "scripts/install.py"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "scripts/make.py"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / "viewer.py").write_text("print('viewer ran')\n")
+    (folder / "main.py").write_text("import sys\nprint('main ran', *sys.argv[1:])\n")
+    program(folder / ".venv/bin/python", FAKE_PIP)
     return folder
 
 
-def make(folder, *arguments, **variables):
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS", "MAKELEVEL", "ARGS")
-    }
-    return subprocess.run(
-        [MAKE, *arguments],
-        cwd=folder,
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
+def run(folder, *command, **variables):
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS", "MAKELEVEL", "ARGS")}
+    return subprocess.run(command, cwd=folder, env={**kept, **variables}, capture_output=True, text=True, timeout=120)
+
+
+@needs_sh
+def test_an_interrupted_installation_is_completed_and_a_finished_one_is_not_repeated(checkout):
+    train = (sys.executable, "scripts/make.py", "train")
+    (checkout / "offline").touch()
+    result = run(checkout, *train)
+    assert result.returncode == 1 and "run the same command again" in result.stderr and "main ran" not in result.stdout
+    (checkout / "offline").unlink()
+    assert re.fullmatch(r"Installing .+\nmain ran --seed 1\n", run(checkout, *train, "--seed", "1").stdout)
+    assert run(checkout, *train).stdout == "main ran\n"
+    with (checkout / "constraints.txt").open("a") as file:
+        file.write("new==1.0\n")
+    assert run(checkout, *train).stdout.startswith("Installing")
+
+
+@needs_sh
+def test_pip_gets_every_pin_and_no_dependency_of_pybullet_envs_gymnasium(checkout):
+    assert run(checkout, sys.executable, "scripts/make.py", "test", "--version").returncode == 0
+    torch, envs, others = (checkout / "pip.log").read_text().splitlines()
+    assert all("--only-binary=:all:" in line for line in (torch, envs, others))
+    assert " --no-deps " in torch and torch.endswith(f" torch=={pins()['torch']}")
+    assert envs.endswith(f" --no-deps pybullet-envs-gymnasium=={pins()['pybullet-envs-gymnasium']}")
+    assert "--no-deps" not in others and "pybullet-envs-gymnasium" not in others and " --constraint " in others
+    assert all(pin in others or pin in envs for pin in make.read_pins("test"))
+    assert "--extra-index-url" not in envs + others
+
+
+@needs_sh
+@pytest.mark.parametrize("card", [False, True])
+def test_torch_comes_without_cuda_where_there_is_no_card(tmp_path, monkeypatch, card):
+    program(tmp_path / "python", 'echo "$@" >> "$(dirname "$0")/pip.log"')
+    if card:
+        program(tmp_path / "nvidia-smi", "")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin" if card else "/bin")
+    monkeypatch.setattr(make.platform, "system", lambda: "Linux")
+    make.pip_install(str(tmp_path / "python"), ["torch==2.13.0", "numpy==2.4.6"])
+    torch, others = (tmp_path / "pip.log").read_text().splitlines()
+    assert (f"--extra-index-url {make.CPU_INDEX}" in torch) == (not card) and "numpy" not in torch
+    assert others.endswith("torch==2.13.0 numpy==2.4.6")  # with what torch needs
+
+
+@needs_sh
+def test_an_environment_without_pip_is_made_anew(checkout, monkeypatch):
+    program(checkout / ".venv/bin/python", "exit 1")
+    monkeypatch.setattr(make, "VENV", checkout / ".venv")
+    monkeypatch.setattr(make, "PYTHON", str(checkout / ".venv/bin/python"))
+    calls = []
+    monkeypatch.setattr(make, "pip_install", lambda python, *_: calls.append(run(checkout, python, "-m", "pip", "--version")))
+    make.install(None)
+    assert [call.returncode for call in calls] == [0] and (checkout / ".venv/.installed-base").exists()
+
+
+@needs_sh
+def test_another_python_on_the_path_takes_over_from_one_that_does_not_fit(checkout, tmp_path):
+    # The script sees itself run by Python 3.14, unless python3.12 runs it.
+    path = checkout / "scripts/make.py"
+    path.write_text("import os, sys\nif 'FITS' not in os.environ: sys.version_info = (3, 14, 0)\n" + path.read_text())
+    result = run(checkout, sys.executable, "scripts/make.py", "train", PATH=f"{tmp_path}/bin")
+    assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1
+    assert not (checkout / "pip.log").exists()
+    program(tmp_path / "bin/python3.12", f'FITS=1 exec "{sys.executable}" "$@"')
+    assert run(checkout, sys.executable, "scripts/make.py", "train", PATH=f"{tmp_path}/bin").stdout.endswith("main ran\n")
+
+
+@needs_sh
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_reaches_the_program_which_ends_in_its_own_way(checkout, name):
+    (checkout / "main.py").write_text(
+        "import signal, sys, time\n"
+        f"signal.signal(signal.{name}, lambda *_: (time.sleep(0.5), print('saved'), sys.exit(3)))\n"
+        "print('started', flush=True)\ntime.sleep(60)\n"
     )
+    command = [sys.executable, "scripts/make.py", "train"]
+    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    while process.stdout.readline() != "started\n":
+        pass
+    # a terminal sends SIGINT to all programs in it, and `kill` sends SIGTERM to one
+    (os.killpg if name == "SIGINT" else os.kill)(process.pid, getattr(signal, name))
+    assert process.communicate(timeout=60)[0] == "saved\n" and process.returncode == 3
 
 
-@needs_make
-def test_help_lists_every_target_and_installs_nothing(checkout):
-    text = (ROOT / "Makefile").read_text()
-    targets = re.search(r"^\.PHONY: (.+)$", text, re.M).group(1).split()
-    assert set(re.findall(r"^([a-z-]+):", text, re.M)) == set(targets)
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_the_makefile_hands_each_target_to_the_script(checkout):
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)
+    assert phony.split() == ["help", *make.TARGETS]
     for arguments in ((), ("help",)):
-        result = make(checkout, *arguments)
-        listed = dict(re.findall(r"^  make ([a-z-]+) +(\S.+)$", result.stdout, re.M))
-        assert list(listed) == targets
-    assert not (checkout / ".venv").exists()
+        listed = re.findall(r"^  ([a-z-]+) +\S", run(checkout, "make", *arguments, f"PYTHON={sys.executable}").stdout, re.M)
+        assert listed == list(make.TARGETS)
+    assert not (checkout / "pip.log").exists()
+    train = run(checkout, "make", "train", "ARGS=--name 'two words'", f"PYTHON={sys.executable}")
+    assert train.stdout.endswith("main ran --name two words\n")
 
 
-@needs_make
-def test_make_stops_before_anything_is_made_where_no_python_suits(checkout, tmp_path):
-    command(tmp_path / "bin", "python3.11", SHIM)
-    result = make(checkout, "ant", PATH=str(tmp_path / "bin"))
-    assert result.returncode != 0 and result.stdout == ""
-    sentence, *rest = result.stderr.splitlines(keepends=True)
-    assert_one_sentence(sentence)
-    assert all(line.startswith("make") for line in rest)
-    assert not (checkout / ".venv").exists()
+def test_an_unknown_target_is_refused_with_the_known_ones():
+    assert make.main("tests").startswith("There is no target 'tests': expected one of ant, steer")
 
 
-@needs_make
-def test_an_interrupted_installation_is_taken_up_again_and_a_finished_one_is_not_repeated(checkout):
-    bin_folder = checkout / ".venv" / "bin"
-    command(bin_folder, "python", GOOD)  # stands for an environment that has pip
-    installer = checkout / "scripts" / "install.py"
-    stamp = checkout / ".venv" / ".ready"
-
-    installer.write_text("raise SystemExit('the line went dead')\n")
-    result = make(checkout, "ant")
-    assert result.returncode != 0 and "the line went dead" in result.stderr and "viewer ran" not in result.stdout
-    assert not stamp.exists()
-
-    installer.write_text("print('installing')\n")
-    assert make(checkout, "ant").stdout == "installing\nviewer ran\n"
-    assert stamp.exists()
-    assert make(checkout, "ant").stdout == "viewer ran\n"
-
-    later = time.time() + 10
-    os.utime(checkout / "constraints.txt", (later, later))
-    assert make(checkout, "ant").stdout == "installing\nviewer ran\n"
+@pytest.mark.parametrize("arguments, checks", [([], True), (["--fix"], False)])
+def test_lint_checks_or_repairs_and_looks_at_the_imports(arguments, checks):
+    lines = [" ".join(command[2:]) for command in make.commands("lint", arguments)]
+    assert [line.split()[0] for line in lines] == ["ruff", "ruff", "mypy", "tach"]
+    assert ("--check" in lines[0]) == checks and ("--fix" in lines[1]) == (not checks)
 
 
-@needs_make
-def test_an_environment_without_pip_is_made_anew(checkout, tmp_path):
-    command(checkout / ".venv" / "bin", "python", "exit 1")
-    (checkout / "scripts" / "install.py").write_text("import pip\nprint('installing')\n")
-    # -m venv with pip takes seconds, so this Python only leaves what the rule relies on: a working .venv/bin/python
-    link = f'mkdir -p .venv/bin; printf \'#!/bin/sh\\nexec "{sys.executable}" "$@"\\n\' > .venv/bin/python; echo "$@" > asked'
-    python = command(tmp_path / "bin", "mypython", GOOD)
-    finder = checkout / "scripts" / "find_python.sh"
-    maker = command(tmp_path / "bin", "maker", link)
-    finder.write_text(f'[ "$PYTHON" = "{python}" ] && echo "{maker}"\n')
-    assert make(checkout, "ant", f"PYTHON={python}").stdout == "installing\nviewer ran\n"
-    assert (checkout / "asked").read_text() == "-m venv --clear .venv\n"
+# ------------------------------------------------------------------------------------------------------ imports one way
+
+
+@pytest.mark.parametrize(
+    "module, line",
+    [
+        ("TD3.py", "import utils"),
+        ("envs/vector.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from utils import ReplayBuffer"),
+        ("training/run.py", "def later():\n    import viewing.curves"),
+        ("utils.py", "import override_ant_random_points"),
+        ("new.py", "import TD3"),
+    ],
+)
+def test_tach_refuses_an_import_against_the_layers(tmp_path, module, line):
+    pytest.importorskip("tach", reason="tach is installed by `make lint`")
+    for pattern in ("*.py", "envs/*.py", "training/*.py", "viewing/*.py", "tach.toml"):
+        for path in ROOT.glob(pattern):
+            (tmp_path / path.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / path.relative_to(ROOT))
+    tach = (sys.executable, "-m", "tach", "check")
+    assert run(tmp_path, *tach).returncode == 0
+    with (tmp_path / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    assert run(tmp_path, *tach).returncode == 1
 
 
 # ----------------------------------------------------------------------------------------------- what a clone gives away
@@ -431,7 +364,7 @@ INDEX = re.compile(r"https?://[^\s\"'<>]*/(?:simple|whl)\b[^\s\"'<>]*")
 
 def given_away(text):
     """Paths of one machine, hosts of package registries, and package indexes other than PyTorch's own."""
-    return PRIVATE.findall(text) + [url for url in INDEX.findall(text) if url != install.CPU_INDEX]
+    return PRIVATE.findall(text) + [url for url in INDEX.findall(text) if url != make.CPU_INDEX]
 
 
 @pytest.mark.parametrize(
@@ -440,7 +373,7 @@ def given_away(text):
 )
 def test_given_away_finds_each_kind(text):
     assert given_away(text)
-    assert not given_away(install.CPU_INDEX + " ./work/x ~/work/x https://github.com/sfujim/TD3")
+    assert not given_away(make.CPU_INDEX + " ./work/x ~/work/x https://github.com/sfujim/TD3")
 
 
 def test_no_file_names_a_registry_or_a_path_of_one_machine():
