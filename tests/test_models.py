@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 from conftest import ROOT
-from viewing.directions import eval_directions
-from viewing.recording import random_path, record
 
 from TD3 import TD3
 from training.args import make_args, reproduction_command
 from utils import SCORE_SEED, eval_policy, find_checkpoint, load_policy
+from viewing.directions import eval_directions
+from viewing.recording import random_path, record
 
 SHIPPED = {
     "base_ant_final": ("AntBulletEnv-v0", "AntBulletEnv-v0"),

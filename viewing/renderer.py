@@ -210,8 +210,9 @@ class Ant:
             shadow=0,
             renderer=pybullet.ER_TINY_RENDERER,
         )
-        colors, body = np.reshape(colors, (height, width, 4)), np.reshape(body, (height, width))
-        return colors[..., :3].astype(np.uint8), body >= 0
+        # `colors` is a tuple where Bullet was built without NumPy; through a bytearray it becomes an array in less time
+        colors = np.frombuffer(bytearray(colors), np.uint8).reshape(height, width, 4)
+        return colors[..., :3], np.reshape(body, (height, width)) >= 0
 
 
 class Overlay:
