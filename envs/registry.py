@@ -61,12 +61,12 @@ def find_env(env: str) -> EnvSpec:
         return gym.spec(name)
     except (ImportError, ValueError, TypeError) as error:
         raise ValueError(
-            f"env is '{env}', but '{module}' cannot be imported ({error}): check the name before the colon."
+            f"env is {env!r}, but {module!r} cannot be imported ({error}): check the name before the colon."
         ) from error
     except gym.error.Error as error:
         near = difflib.get_close_matches(name, gym.registry, 1, cutoff=0.3)
         raise ValueError(
-            f"There is no environment '{env}': did you mean '{near[0] if near else 'AntBulletEnv-v0'}'?"
+            f"There is no environment {env!r}: did you mean '{near[0] if near else 'AntBulletEnv-v0'}'?"
         ) from error
 
 
@@ -82,13 +82,13 @@ def dimensions(env: str) -> tuple[int, int, float]:
     made.close()
     if not (isinstance(observations, gym.spaces.Box) and len(observations.shape) == 1):
         raise ValueError(
-            f"env '{env}' has observations {observations}: expected a flat Box, so choose one that gives a vector."
+            f"env {env!r} has observations {observations}: expected a flat Box, so choose one that gives a vector."
         )
     if not (isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1):
-        raise ValueError(f"env '{env}' has actions {actions}: expected a flat Box, because the actions of TD3 are continuous.")
+        raise ValueError(f"env {env!r} has actions {actions}: expected a flat Box, because the actions of TD3 are continuous.")
     largest = float(actions.high[0])
     if not (np.isfinite(largest) and np.all(actions.high == largest) and np.all(actions.low == -largest)):
-        raise ValueError(f"env '{env}' has actions {actions}: expected the same bounds -x and x for all, so rescale them.")
+        raise ValueError(f"env {env!r} has actions {actions}: expected the same bounds -x and x for all, so rescale them.")
     return observations.shape[0], actions.shape[0], largest
 
 

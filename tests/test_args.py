@@ -1,11 +1,14 @@
 """The arguments of a run: what is accepted, what is refused and how, and the command that repeats a run."""
 
+import dataclasses
 import os
 
 import numpy as np
 import pytest
 import torch
 import tyro
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from training.args import RECIPES, Args, make_args, reproduction_command
 
@@ -57,8 +60,8 @@ def test_whole_floats_and_numpy_numbers_count_as_integers():
 def test_the_command_repeats_the_run(recipe):
     usual = make_args(recipe=recipe)
     other = {"bf16": not usual.bf16, "workers": usual.workers + 1}  # not what this machine would choose
-    for given in ({"save_model": False, "env": "InvertedPendulumBulletEnv-v0", "max_minutes": 2}, other):
-        args = make_args(recipe=recipe, seed=3, **given)
+    for arguments in ({"save_model": False, "env": "InvertedPendulumBulletEnv-v0", "max_minutes": 2}, other):
+        args = make_args(recipe=recipe, seed=3, **arguments)
         words = reproduction_command(args).split()
         assert words[:2] == ["python", "main.py"] and ("paper" in words) == (recipe == "paper")
         again = tyro.cli(Args, args=[word for word in words[2:] if word != "paper"], default=RECIPES[recipe])
@@ -75,3 +78,20 @@ def test_auto_is_the_cpu_and_a_cuda_device_leaves_the_other_cores_to_the_environ
     assert make_args(device="cuda", workers=3).workers == 3
     with pytest.raises(ValueError, match="bf16 is True: it should be False or None with device='cuda'"):
         make_args(device="cuda", bf16=True)
+
+
+ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers(), max_size=2))
+
+
+@settings(max_examples=500, deadline=None)
+@given(name=st.sampled_from([field.name for field in dataclasses.fields(Args)]), value=ANYTHING)
+def test_any_value_of_any_argument_is_accepted_or_refused_in_one_sentence(name, value):
+    try:
+        args = make_args(**{name: value})
+    except ValueError as error:
+        sentence = str(error)
+        spellings = {repr(value)} | ({repr(float(value)), f"{value:.0f}"} if isinstance(value, (int, float)) else set())
+        assert any(each in sentence for each in spellings), "it names the value"
+        assert "\n" not in sentence and (name in sentence or name == "env")
+    else:
+        assert isinstance(args, Args) and args.num_envs >= 1 and 0 <= args.discount <= 1 and args.device in ("cpu", "cuda")

@@ -57,7 +57,7 @@ class Args:
     """Writing of checkpoints to models/NAME."""
     load_model: str = ""
     """Policy to start from, with its optimizers but an empty replay buffer: name of a run, its folder, or a path without "_actor"."""
-    num_envs: Count = 16
+    num_envs: Annotated[int, Ge(1), Le(1000)] = 16
     """Number of environments that run at the same time."""
     workers: Annotated[int, Ge(0)] | None = None
     """Number of processes for the environments; 0 uses that of the learner.  The default is 1, and with cuda all other cores."""

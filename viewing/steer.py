@@ -27,6 +27,7 @@ from override_ant import REACHED, check_target
 from override_ant_random_points import MyAntBulletEnv
 from training.cli import in_notebook, run_cli
 from utils import REPO_ROOT, load_policy
+from viewing.embedding import embed_port
 from viewing.recording import snapshot
 from viewing.scene3d import Scene3D, serving
 from viewing.style import OKABE_ITO
@@ -317,9 +318,7 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
         if host not in ("127.0.0.1", "localhost"):
             print(f"It listens on {host}: anyone who reaches this machine over the network can steer the ant too.", flush=True)
         if in_notebook():
-            from IPython.display import IFrame, display
-
-            display(IFrame(url, width="100%", height=height))
+            embed_port(server.get_port(), height)
         app.run(seconds)
     print("The page is closed.")
 
