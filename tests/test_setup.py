@@ -122,7 +122,7 @@ IMPORTED_AS = {
 TOOLS = {
     "av": ("viewing/*.py", r"\bpyav\b"),
     "ipykernel": ("*.ipynb", r'"kernelspec"'),
-    "jupyter-server-proxy": ("viewing/*.py", r"/proxy/"),
+    "jupyter-server-proxy": ("viewing/*.py", r"jupyter_server_proxy"),
     "jupyterlab": ("scripts/make.py", r"-m jupyter lab"),
     "mypy": ("scripts/make.py", r'"mypy"'),
     "ruff": ("scripts/make.py", r'"ruff check"'),
