@@ -38,7 +38,7 @@ IDS: dict[str, tuple[str, dict[str, bool]]] = {
     "MyAntRandomPointsResetTargetBulletEnv-v0": (ANY_POINT, {"reset_target": True}),
     "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0": (ANY_POINT, {"reset_target": True, "angle_progress": False}),
 }
-# The args.json of a run from before version 1.1 has these ids.
+# An args.json from before 2026-11-24 has these ids.
 IDS |= {id.replace("ResetTarget", "Onward"): entry for id, entry in IDS.items() if "ResetTarget" in id}
 
 for _id, (_entry_point, _kwargs) in IDS.items():

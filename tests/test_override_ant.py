@@ -292,7 +292,7 @@ def test_the_angle_term_is_small_on_the_first_step_and_after_a_new_target():
 
 
 def test_a_film_can_be_recorded_with_gymnasiums_wrapper(tmp_path, monkeypatch):
-    """The wrapper is Gymnasium's own.  It hands its frames to MoviePy, which cannot be installed beside Pillow 12, so a writer
+    """The wrapper is Gymnasium's own.  It hands its frames to MoviePy, which cannot be installed with Pillow 12 or newer, so a writer
     with the same call stands in for it; the film is then read back."""
 
     class ImageSequenceClip:
