@@ -256,7 +256,7 @@ def test_the_stop_button_of_a_notebook_returns_the_result_so_far(root, monkeypat
     """A real kernel, interrupted as JupyterLab does it: the cell ends well, and the next cell has the result."""
     from jupyter_client.manager import start_new_kernel
 
-    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.setenv("PYTHONPATH", str(root), prepend=os.pathsep)
     manager, client = start_new_kernel(kernel_name="python3", cwd=os.getcwd())
     try:
         arguments = f"env={PENDULUM!r}, start_timesteps=200, eval_freq=2000, num_envs=4, hidden=16, name='a'"
@@ -267,8 +267,9 @@ def test_the_stop_button_of_a_notebook_returns_the_result_so_far(root, monkeypat
             time.sleep(0.1)
         manager.interrupt_kernel()
         assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
-        left = "import psutil; assert result.interrupted and len(result.curve['timesteps']) and not psutil.Process().children()"
-        client.execute(left)
+        client.execute(f"import sys; sys.path.append({str(root / 'tests')!r}); from conftest import child_processes")
+        assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
+        client.execute("assert result.interrupted and len(result.curve['timesteps']) and not child_processes()")
         reply = client.get_shell_msg(timeout=60)["content"]
         assert reply["status"] == "ok", reply
         shown = []

@@ -1,6 +1,7 @@
 """The notebooks as a reader finds them on GitHub, and each run from top to bottom with small numbers."""
 
 import json
+import os
 import re
 
 import nbformat
@@ -74,7 +75,7 @@ def test_the_committed_notebook_reads_well_without_running(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_notebook_runs_on_a_fresh_kernel(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     out = tmp_path / name
     papermill.execute_notebook(
         ROOT / name, out, parameters=SMALL[name], cwd=tmp_path, kernel_name="python3", progress_bar=False, log_output=False
