@@ -338,10 +338,14 @@ def test_random_bytes_and_values_are_dropped(data):
 
 
 def test_a_huge_message_ends_its_connection_and_no_other(server, port):
-    """200 MB in one frame, and in frames of which each is short enough."""
+    """One byte too many, 200 MB in one frame, and 200 MB in frames of which each is short enough."""
     url = f"ws://127.0.0.1:{port}"
     with connect(url, subprotocols=[PROTOCOL], max_size=None) as neighbour:
-        for message in (bytes(200_000_000), (bytes(MAX_MESSAGE_BYTES // 2) for _ in range(6_000))):
+        for message in (
+            bytes(MAX_MESSAGE_BYTES + 1),
+            bytes(200_000_000),
+            (bytes(MAX_MESSAGE_BYTES // 2) for _ in range(6_000)),
+        ):
             with connect(url, subprotocols=[PROTOCOL], max_size=None) as client, pytest.raises((ConnectionClosed, OSError)):
                 client.send(message)
                 while True:

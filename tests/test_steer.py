@@ -25,7 +25,7 @@ from websockets.sync.client import connect
 from benchmarks import steer_load
 from utils import load_policy
 from viewing import steer
-from viewing.server import serving
+from viewing.server import MAX_MESSAGES_PER_SECOND, serving
 from viewing.steer import Simulation, SteeringApp
 
 
@@ -219,6 +219,16 @@ def test_the_controls(app, simulation):
     viewer.socket.close()
 
 
+@pytest.mark.parametrize("wrong", [{"up_direction": [0, 0, 0]}, {"look_at": CAMERA["position"]}], ids=lambda wrong: [*wrong][0])
+def test_a_phone_whose_camera_looks_nowhere_prints_nothing(app, capfd, wrong):
+    """viser cannot move such a camera."""
+    _, port = app
+    with connect(f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None) as client:
+        client.send(pack(CAMERA | {"image_height": 2000} | wrong))
+        time.sleep(0.5)
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
 def nonsense(controls):
     """Messages that a page does not send, and some that it could."""
 
@@ -243,8 +253,6 @@ def nonsense(controls):
         CLICK | {"ray_origin": [0, 0, 3], "ray_direction": None},
         CLICK | {"ray_origin": [0, 0, np.nan], "ray_direction": [1, 0, -1]},
         CLICK | {"ray_origin": [0, 0, 1e9], "ray_direction": [1, 0, -5e-324]},  # meets the ground, too far away for a number
-        CAMERA | {"up_direction": [0, 0, 0], "image_height": 2000},
-        CAMERA | {"look_at": CAMERA["position"], "image_height": 2000},
         CAMERA | {"wxyz": [np.inf, 0, 0, 0]},
     ]
 
@@ -289,6 +297,31 @@ def test_eight_viewers_click_and_vanish_and_the_simulation_keeps_its_pace():
     assert result.clicks == result.arrived == 800 and result.lost == 20
     assert 50 < np.mean(result.rates) < 62, result.rates
     assert result.memory[-1] - result.memory[2] < 40e6
+
+
+@pytest.mark.slow
+def test_a_flood_of_clicks_waits_at_the_sender():
+    """Without a limit of messages a second, the ant has half of its speed."""
+    with steer_load.server_process("my_ant_final") as (port, ask):
+        visitor, stop = steer_load.Visitor(port), threading.Event()
+
+        def flood():
+            with contextlib.suppress(ConnectionClosed):
+                while not stop.is_set():
+                    visitor.click((1.0, 0.0, -0.4))
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        time.sleep(1)
+        steps, arrived, _, clock = ask()
+        time.sleep(3)
+        steps_now, arrived_now, _, clock_now = ask()
+        stop.set()
+        visitor.cut()
+        thread.join(10)
+        seconds = clock_now - clock
+        assert (steps_now - steps) / seconds > 50
+        assert 50 < (arrived_now - arrived) / seconds < 1.1 * MAX_MESSAGES_PER_SECOND
 
 
 @pytest.mark.slow
