@@ -1,4 +1,4 @@
-"""Load test of the steering page: eight visitors, a hundred clicks a second, and connections that break.
+"""Load test of the steering page: eight visitors, a hundred clicks a second, and two hundred connections that break.
 
     python -m benchmarks.steer_load                   a minute
     python -m benchmarks.steer_load --seconds 10
@@ -6,10 +6,12 @@
 The server has a process of its own, as with `make steer`; the visitors share this one.  Needs the packages of `make test`.
 """
 
+import contextlib
 import multiprocessing
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -25,7 +27,7 @@ from websockets.typing import Subprotocol
 
 from training.cli import run_cli
 from utils import load_policy
-from viewing.scene3d import serving
+from viewing.server import serving
 from viewing.steer import Simulation, SteeringApp
 
 VISITORS, CLICKS_PER_SECOND = 8, 100
@@ -40,7 +42,7 @@ class LoadResult:
         memory: bytes in use by the server's process at the end of each second.
         clicks: number of clicks made.
         arrived: number of clicks that gave the ant a target.
-        lost: number of visitors whose connection was cut.
+        lost: number of further visitors, whose connections were cut.
         received: bytes per second sent to each visitor.
     """
 
@@ -120,38 +122,45 @@ def serve(pipe: Connection, model: str) -> None:
     simulation.close()
 
 
-def load(seconds: int = 60, model: str = "random_circle_final") -> LoadResult:
+def load(seconds: int = 60, model: str = "random_circle_final", vanishing: int = 200) -> LoadResult:
     """Runs the server and the visitors.
 
     Args:
         seconds: duration, at least 4.
         model: name of a run or a shipped model.
+        vanishing: number of further visitors, whose connections are cut.
 
     Raises:
         TimeoutError: a visitor receives nothing.
     """
+    with server_process(model) as (port, ask):
+        return click_around(port, ask, seconds, vanishing)
+
+
+@contextlib.contextmanager
+def server_process(model: str) -> Iterator[tuple[int, Callable[[], tuple[int, int, int, float]]]]:
+    """The page in a process of its own: its port, and a function that asks for what `serve` answers."""
     context = multiprocessing.get_context("spawn")
     pipe, servers_pipe = context.Pipe()
     server = context.Process(target=serve, args=(servers_pipe, model), daemon=True)
     server.start()
     servers_pipe.close()
-    try:
-        result = click_around(pipe, seconds)
-        pipe.send(False)
-        server.join(20)
-        return result
-    finally:
-        server.kill()
-
-
-def click_around(pipe: Connection, seconds: int) -> LoadResult:
-    """The visitors.  The last two never click, and their connections are cut, so every click can be counted."""
 
     def ask() -> tuple[int, int, int, float]:
         pipe.send(True)
         return pipe.recv()
 
-    port, result = pipe.recv(), LoadResult()
+    try:
+        yield pipe.recv(), ask
+        pipe.send(False)
+        server.join(20)
+    finally:
+        server.kill()
+
+
+def click_around(port: int, ask: Callable[[], tuple[int, int, int, float]], seconds: int, vanishing: int) -> LoadResult:
+    """The visitors.  Those that vanish never click, so that every click can be counted."""
+    result = LoadResult()
     visitors = [Visitor(port) for _ in range(VISITORS)]
     deadline = time.perf_counter() + 60
     while not all(visitor.received > 10_000 for visitor in visitors):
@@ -160,20 +169,22 @@ def click_around(pipe: Connection, seconds: int) -> LoadResult:
         time.sleep(0.1)
     steps, _, _, clock = ask()
     rng, begun, before = np.random.default_rng(0), time.perf_counter(), visitors[0].received
-    for second in range(seconds):
+    leaving: list[Visitor] = []
+    arrivals = [*np.diff(np.linspace(0, vanishing, seconds).astype(int)), 0]  # each stays for a second
+    for second, count in enumerate(arrivals):
+        for visitor in leaving:
+            visitor.cut()
+        result.lost += len(leaving)
+        leaving = [Visitor(port) for _ in range(count)]
         for k in range(CLICKS_PER_SECOND):
             angle = rng.uniform(0, 2 * np.pi)
-            visitors[rng.integers(VISITORS - 2)].click((np.cos(angle), np.sin(angle), -0.4))  # 7.5 m from the ant
+            visitors[rng.integers(VISITORS)].click((np.cos(angle), np.sin(angle), -0.4))  # 7.5 m from the ant
             result.clicks += 1
             time.sleep(max(0.0, begun + second + (k + 1) / CLICKS_PER_SECOND - time.perf_counter()))
         steps_now, result.arrived, memory, clock_now = ask()
         result.rates.append((steps_now - steps) / (clock_now - clock))
         result.memory.append(memory)
         steps, clock = steps_now, clock_now
-        if second in (seconds // 3, 2 * seconds // 3):
-            visitors.pop(VISITORS - 2).cut()
-            result.lost += 1
-            visitors.append(Visitor(port))
     result.received = (visitors[0].received - before) / (time.perf_counter() - begun)
     deadline = time.perf_counter() + 5
     while result.arrived < result.clicks and time.perf_counter() < deadline:  # the last clicks are still on their way
@@ -182,14 +193,15 @@ def click_around(pipe: Connection, seconds: int) -> LoadResult:
     return result
 
 
-def main(seconds: int = 60, model: str = "random_circle_final") -> None:
+def main(seconds: int = 60, model: str = "random_circle_final", vanishing: int = 200) -> None:
     """Runs the load test and prints the result.
 
     Args:
         seconds: Duration in seconds, at least 4.
         model: Name of a run or a shipped model.
+        vanishing: Number of further visitors, whose connections are cut.
     """
-    print(load(seconds, model))
+    print(load(seconds, model, vanishing))
 
 
 if __name__ == "__main__":

@@ -24,11 +24,13 @@ class Browser:
         folder: for the files of the browser, such as `tmp_path`.
         width, height: size of the window, in pixels.
         touch: whether it behaves like a phone.
+        resolve: {host name: address} that the browser uses in place of DNS.
     """
 
-    def __init__(self, folder, width=900, height=640, touch=False):
+    def __init__(self, folder, width=900, height=640, touch=False, resolve=None):
         options = ["--headless=new", "--no-sandbox", "--no-first-run", "--disable-extensions", "--hide-scrollbars"]
         options += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--remote-debugging-port=0"]
+        options += [f"--host-resolver-rules=MAP {name} {address}" for name, address in (resolve or {}).items()]
         folder = Path(folder, "browser")
         self.process = subprocess.Popen(
             [CHROMIUM, *options, f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank"],
@@ -66,8 +68,8 @@ class Browser:
         wait(lambda: self.evaluate(ready), 60, f"{url} did not open")
 
     def evaluate(self, script):
-        """The value of a JavaScript expression."""
-        return self("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        """The value of a JavaScript expression, or of the promise that it is."""
+        return self("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get("value")
 
     def screenshot(self):
         """The visible page, (height, width, 3) uint8."""

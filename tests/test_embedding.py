@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import types
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -17,7 +18,9 @@ STEER = """
 from viewing import embedding, steer
 embedding.display_path = open({path!r}, "w")
 steer.in_notebook = lambda: True
-steer.embed_port = lambda port, height: print(embedding.proxy_path(port), file=embedding.display_path, flush=True)
+steer.embed_port = lambda port, height, path: print(
+    embedding.proxy_path(port), embedding.proxy_path(port, path), file=embedding.display_path, flush=True
+)
 steer.steer(model="base_ant_final", port=0, seconds=120)
 """
 
@@ -25,7 +28,10 @@ steer.steer(model="base_ant_final", port=0, seconds=120)
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_the_page_is_shown_and_steered_through_the_jupyter_server_of_its_kernel(tmp_path):
-    """As on Binder: the browser reaches the Jupyter server alone, under a base URL, and the page through it."""
+    """As on Binder: the browser reaches the Jupyter server alone, under a base URL, and the page through it.
+
+    The server's address is not a loopback name, as on a JupyterHub.  The path with the key is let in, and the one without is not.
+    """
     from jupyter_client import BlockingKernelClient
 
     runtime, token = tmp_path / "runtime", "secret"
@@ -34,6 +40,7 @@ def test_the_page_is_shown_and_steered_through_the_jupyter_server_of_its_kernel(
         "--allow-root",
         "--port=0",
         f"--IdentityProvider.token={token}",
+        "--ServerApp.allow_remote_access=true",
         "--ServerApp.base_url=/user/me/",
     ]
     env = os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime), "PYTHONPATH": str(ROOT)}
@@ -52,10 +59,14 @@ def test_the_page_is_shown_and_steered_through_the_jupyter_server_of_its_kernel(
         client.wait_for_ready(timeout=60)
         path_file = tmp_path / "path"
         client.execute(STEER.format(path=str(path_file)))
-        path = wait(lambda: path_file.exists() and path_file.read_text().strip(), 60, "steer() did not display a page")
-        assert path.startswith("/user/me/proxy/")
-        browser = Browser(tmp_path, 1100, 700)
-        browser.open(f"{url.removesuffix('/user/me/')}{path}?token={token}")
+        paths = wait(lambda: path_file.exists() and path_file.read_text().strip(), 60, "steer() did not display a page")
+        guessed, path = paths.split()
+        assert path.startswith(guessed) and guessed.startswith("/user/me/proxy/") and len(path) > len(guessed) + 20
+        url = f"http://hub.example:{urllib.parse.urlsplit(url).port}/"
+        browser = Browser(tmp_path, 1100, 700, resolve={"hub.example": "127.0.0.1"})
+        browser.open(f"{url}{guessed[1:]}?token={token}")
+        assert "This address is refused" in browser.evaluate("document.body.innerText")
+        browser.open(f"{url}{path[1:]}?token={token}")
         wait(
             lambda: (browser.screenshot().astype(int)[..., 0] - browser.screenshot()[..., 2] > 60).mean() > 0.0005,
             90,
@@ -77,18 +88,20 @@ def test_the_page_is_shown_and_steered_through_the_jupyter_server_of_its_kernel(
 def test_on_colab_its_own_port_forwarding_is_used(monkeypatch):
     calls = []
     colab = types.ModuleType("google.colab")
-    colab.output = types.SimpleNamespace(serve_kernel_port_as_iframe=lambda port, height: calls.append((port, height)))
+    colab.output = types.SimpleNamespace(
+        serve_kernel_port_as_iframe=lambda port, path, height: calls.append((port, path, height))
+    )
     monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
-    embed_port(8008, 620)
-    assert calls == [(8008, 620)]
+    embed_port(8008, 620, "/key/")
+    assert calls == [(8008, "/key/", 620)]
 
 
 def test_elsewhere_the_page_is_local_and_a_sentence_says_what_to_do_if_it_is_not(monkeypatch, capsys):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
     assert proxy_path(8008) is None, "this process is not a kernel of a Jupyter server"
-    embed_port(8008, 620)
-    assert shown[0].src == "http://127.0.0.1:8008"
+    embed_port(8008, 620, "/key/")
+    assert shown[0].src == "http://127.0.0.1:8008/key/"
     out = capsys.readouterr().out
     assert "ssh -L 8008:127.0.0.1:8008" in out and out.count("\n") == 1

@@ -12,7 +12,8 @@ from conftest import ROOT
 from envs.registry import make_env
 from utils import load_policy
 from viewing.recording import record
-from viewing.scene3d import Scene3D, body_meshes, save_html, serving
+from viewing.scene3d import Scene3D, body_meshes, save_html
+from viewing.server import serving
 
 
 def test_the_meshes_are_where_the_physics_engine_has_the_bodies():

@@ -1,24 +1,31 @@
 """The steering page: targets and falls, clicks in a real browser, and many viewers at once."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
+import viser
+import zstandard
 from browser import CHROMIUM, Browser, wait
 from conftest import ROOT
 from helpers import Still
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from benchmarks import steer_load
 from utils import load_policy
 from viewing import steer
-from viewing.scene3d import serving
+from viewing.server import MAX_MESSAGES_PER_SECOND, serving
 from viewing.steer import Simulation, SteeringApp
 
 
@@ -134,13 +141,187 @@ def test_the_page_runs_in_real_time(app, simulation):
     assert "reached" in app.status.content and len(app.plot.data[0]) > 1
 
 
+def test_a_command_that_raises_does_not_stop_the_next_one(app, simulation, caplog):
+    app, _ = app
+    app.submit(lambda: simulation.add_target(np.nan, 0))
+    app.submit(lambda: simulation.add_target(3, 4))
+    app.run_pending()
+    assert list(simulation.targets) == [(3, 4)]
+    assert len(caplog.records) == 1 and "A command from the page was dropped: ValueError(" in caplog.text
+
+
+def test_a_flood_of_slow_commands_does_not_stop_the_ant(app):
+    """They get a part of the time of each step, and those beyond `MAX_COMMANDS` are dropped."""
+    app, _ = app
+    for _ in range(steer.MAX_COMMANDS + 500):
+        app.submit(lambda: time.sleep(0.002))
+    assert app.commands.qsize() == steer.MAX_COMMANDS
+    assert app.run(2.0) == pytest.approx(120, abs=12)
+
+
+class Viewer:
+    """A client that reads what the page is told.
+
+    Attributes:
+        controls: {label: uuid} of buttons, checkboxes and menus.
+        changed: uuids of everything that was changed on the page, in order.
+    """
+
+    def __init__(self, port):
+        self.socket = connect(f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None)
+        self.controls, self.changed = {}, []
+        threading.Thread(target=self.read, daemon=True).start()
+        wait(lambda: "back to the start" in self.controls, 60, "the page has no controls")
+        self.send(CAMERA)
+
+    def read(self):
+        with contextlib.suppress(ConnectionClosed):
+            for frame in self.socket:
+                packed = frame[16 : 16 + int.from_bytes(frame[8:16], "little")]
+                for message in msgspec.msgpack.decode(zstandard.decompress(packed))["messages"]:
+                    if message["type"] == "GuiUpdateMessage":
+                        self.changed.append(message["uuid"])
+                    elif "label" in message.get("props", {}):
+                        self.controls[message["props"]["label"]] = message["uuid"]
+
+    def send(self, message):
+        self.socket.send(pack(message))
+
+    def set(self, label, value):
+        """Uses a control."""
+        self.send({"type": "GuiUpdateMessage", "uuid": self.controls[label], "updates": {"value": value}})
+
+
+def pack(message):
+    """A message as it is sent: a dictionary encoded, anything else as it is."""
+    return msgspec.msgpack.encode(message) if isinstance(message, dict) else message
+
+
+CAMERA = {
+    "type": "ViewerCameraMessage", "wxyz": [1, 0, 0, 0], "position": [0, 0, 3], "look_at": [1, 0, 0], "up_direction": [0, 0, 1],
+    "fov": 1, "near": 0.1, "far": 100, "image_height": 300, "image_width": 400,
+}  # fmt: skip
+CLICK = {"type": "ScenePointerMessage", "event_type": "click", "screen_pos": [[0.5, 0.5]], "modifier": None}
+
+
+def test_the_controls(app, simulation):
+    app, port = app
+    viewer, before = Viewer(port), simulation.state
+    for label, value, done in (
+        ("policy", "still", lambda: simulation.policy is simulation.policies["still"]),
+        ("pause", True, lambda: app.paused),
+        ("slow motion", True, lambda: app.slow),
+        ("push", True, lambda: simulation.push_steps_left),
+        ("back to the start", True, lambda: simulation.state is not before),
+    ):
+        viewer.set(label, value)
+        wait(lambda done=done: app.run_pending() or done(), 10, f"{label} did nothing")
+    viewer.socket.close()
+
+
+@pytest.mark.parametrize("wrong", [{"up_direction": [0, 0, 0]}, {"look_at": CAMERA["position"]}], ids=lambda wrong: [*wrong][0])
+def test_a_phone_whose_camera_looks_nowhere_prints_nothing(app, capfd, wrong):
+    """viser cannot move such a camera."""
+    _, port = app
+    with connect(f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None) as client:
+        client.send(pack(CAMERA | {"image_height": 2000} | wrong))
+        time.sleep(0.5)
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def nonsense(controls):
+    """Messages that a page does not send, and some that it could."""
+
+    def control(label, **updates):
+        return {"type": "GuiUpdateMessage", "uuid": controls[label], "updates": updates}
+
+    return [
+        "text",
+        b"",
+        b"\xff" * 1000,
+        b"\x91" * 60_000 + b"\x90",  # lists in lists
+        {"type": "ShareUrlRequest"},
+        {"type": "RunJavascriptMessage", "source": "alert(1)"},
+        {"type": "GuiUpdateMessage", "uuid": "nothing", "updates": {"value": True}},
+        control("policy", value="nobody"),
+        control("policy", value=True),
+        control("policy", value={"a": [1]}),
+        control("policy", options=[]),
+        control("pause", value="yes"),
+        control("pause", update_cb=True),
+        control("push", value=[None]),
+        CLICK | {"ray_origin": [0, 0, 3], "ray_direction": None},
+        CLICK | {"ray_origin": [0, 0, np.nan], "ray_direction": [1, 0, -1]},
+        CLICK | {"ray_origin": [0, 0, 1e9], "ray_direction": [1, 0, -5e-324]},  # meets the ground, too far away for a number
+        CAMERA | {"wxyz": [np.inf, 0, 0, 0]},
+    ]
+
+
+@pytest.mark.slow
+def test_a_thousand_of_each_nonsense_message_neither_stop_the_ant_nor_print_a_word(capfd):
+    """Each kind has a connection of its own.  Frames of 200 MB end theirs, so each is sent on a new one."""
+    with steer_load.server_process("my_ant_final") as (port, ask):
+        viewer = Viewer(port)
+
+        def send(message):
+            client = steer_load.Visitor(port)
+            for _ in range(1000):
+                client.socket.send(pack(message))
+            client.socket.close()
+
+        kinds = nonsense(viewer.controls)
+        threads = [threading.Thread(target=send, args=[message]) for message in kinds]
+        steps, _, memory, clock = ask()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for _ in range(50):
+            client = connect(f"ws://127.0.0.1:{port}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None)
+            with contextlib.suppress(OSError):
+                client.socket.sendall(b"\x82\xff" + (200_000_000).to_bytes(8, "big") + bytes(100_000))
+            client.close()
+        steps_now, arrived, memory_now, clock_now = ask()
+        assert (steps_now - steps) / (clock_now - clock) > 50 and memory_now - memory < 40e6
+        assert not arrived and not set(viewer.changed) & set(viewer.controls.values())
+        viewer.send(CLICK | {"ray_origin": [0, 0, 3], "ray_direction": [1, 0, -1]})
+        wait(lambda: ask()[1] == 1, 10, "a click does not arrive any more")
+        viewer.socket.close()
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
 @pytest.mark.slow
 def test_eight_viewers_click_and_vanish_and_the_simulation_keeps_its_pace():
     """60 steps a second, every click arrives, and memory does not grow.  A full minute of it: benchmarks/steer_load.py."""
-    result = steer_load.load(seconds=8, model="my_ant_final")
-    assert result.clicks == result.arrived == 800 and result.lost == 2
+    result = steer_load.load(seconds=8, model="my_ant_final", vanishing=20)
+    assert result.clicks == result.arrived == 800 and result.lost == 20
     assert 50 < np.mean(result.rates) < 62, result.rates
     assert result.memory[-1] - result.memory[2] < 40e6
+
+
+@pytest.mark.slow
+def test_a_flood_of_clicks_waits_at_the_sender():
+    """Without a limit of messages a second, the ant has half of its speed."""
+    with steer_load.server_process("my_ant_final") as (port, ask):
+        visitor, stop = steer_load.Visitor(port), threading.Event()
+
+        def flood():
+            with contextlib.suppress(ConnectionClosed):
+                while not stop.is_set():
+                    visitor.click((1.0, 0.0, -0.4))
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        time.sleep(1)
+        steps, arrived, _, clock = ask()
+        time.sleep(3)
+        steps_now, arrived_now, _, clock_now = ask()
+        stop.set()
+        visitor.cut()
+        thread.join(10)
+        seconds = clock_now - clock
+        assert (steps_now - steps) / seconds > 50
+        assert 50 < (arrived_now - arrived) / seconds < 1.1 * MAX_MESSAGES_PER_SECOND
 
 
 @pytest.mark.slow

@@ -6,14 +6,9 @@
 The file needs no network and no Python.  The page of `viewing/steer.py` shows the same scene.
 """
 
-import contextlib
-import io
-import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import trimesh
@@ -21,9 +16,9 @@ import viser
 from numpy.typing import ArrayLike
 
 from envs.bullet import connect, quiet
-from training.cli import in_notebook
 from training.files import atomic_write
 from viewing.recording import Recording
+from viewing.server import serving
 from viewing.style import GRID_LINE, GRID_SECTION, GROUND, TARGET, TORSO, TRAIL, link_color
 
 with quiet():
@@ -175,30 +170,3 @@ def save_html(recording: Recording, path: str | Path, fps: float = 30, max_secon
             serializer.insert_sleep(1 / fps)
         part.write_text(serializer.as_html(), encoding="utf-8")
     return path
-
-
-@contextlib.contextmanager
-def serving(host: str = "127.0.0.1", port: int = 0) -> Iterator[viser.ViserServer]:
-    """A viser server that is stopped afterwards.
-
-    Args:
-        host: address to listen on; 127.0.0.1 is this machine only.
-        port: port to listen on, or the next free one if it is taken; 0 for any.
-    """
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # logs an error for each client that leaves in a handshake
-    with _silent():  # viser prints its address even with verbose=False
-        server = viser.ViserServer(host=host, port=port, verbose=False)
-    try:
-        yield server
-    finally:
-        with _silent():
-            server.stop()
-
-
-def _silent() -> AbstractContextManager[Any]:
-    """A context without viser's messages, which it prints, or in a notebook displays."""
-    if not in_notebook():
-        return contextlib.redirect_stdout(io.StringIO())
-    from IPython.utils.capture import capture_output
-
-    return capture_output()

@@ -10,7 +10,9 @@ viewers can click and leave at any time.
 """
 
 import contextlib
+import logging
 import queue
+import secrets
 import socket
 import threading
 import time
@@ -29,7 +31,8 @@ from training.cli import in_notebook, run_cli
 from utils import REPO_ROOT, load_policy
 from viewing.embedding import embed_port
 from viewing.recording import snapshot
-from viewing.scene3d import Scene3D, serving
+from viewing.scene3d import Scene3D
+from viewing.server import serving
 from viewing.style import OKABE_ITO
 
 MODELS = {"any point": "random_circle_final", "one point": "my_ant_final", "straight ahead": "base_ant_final"}
@@ -45,6 +48,11 @@ MAX_CLICK_DISTANCE = 60.0
 
 PUSH_FORCE, PUSH_STEPS = 2500.0, 8
 """Force in newtons and duration in steps.  The ant has 182 kg, so it gains about 1.8 m/s."""
+
+MAX_COMMANDS, SECONDS_FOR_COMMANDS = 1000, 0.005
+"""Number of commands that wait, and time for them before the next step.  Further ones are dropped."""
+
+logger = logging.getLogger(__name__)
 
 
 class Simulation:
@@ -156,7 +164,7 @@ class SteeringApp:
 
     def __init__(self, server: viser.ViserServer, simulation: Simulation) -> None:
         self.simulation = simulation
-        self.commands: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self.commands: queue.Queue[Callable[[], object]] = queue.Queue(MAX_COMMANDS)
         self.paused, self.slow = False, False
         self.shown_targets: list[tuple[float, float]] = []
         self.scene = Scene3D(server.scene, simulation.env.robot.model_xml)
@@ -202,17 +210,24 @@ class SteeringApp:
     def set_phone_camera(self, client: viser.ClientHandle) -> None:
         """Moves the camera of a new viewer whose window is upright."""
         if client.camera.image_height > client.camera.image_width:
-            client.camera.position, client.camera.look_at = PHONE_CAMERA, PHONE_LOOK_AT
+            with contextlib.suppress(ValueError):  # it says that its camera looks nowhere
+                client.camera.position, client.camera.look_at = PHONE_CAMERA, PHONE_LOOK_AT
 
     def submit(self, command: Callable[[], object]) -> None:
-        """Queues a function without arguments for the thread that simulates."""
-        self.commands.put(command)
+        """Queues a function without arguments for the thread that simulates.  If `MAX_COMMANDS` wait, it is dropped."""
+        with contextlib.suppress(queue.Full):
+            self.commands.put_nowait(command)
 
     def run_pending(self) -> None:
-        """Runs the queued commands."""
+        """Runs the queued commands, for about `SECONDS_FOR_COMMANDS`.  One that raises is reported in a line."""
+        end = time.perf_counter() + SECONDS_FOR_COMMANDS
         with contextlib.suppress(queue.Empty):
-            while True:
-                self.commands.get_nowait()()
+            while time.perf_counter() < end:
+                command = self.commands.get_nowait()
+                try:
+                    command()
+                except Exception as error:
+                    logger.warning("A command from the page was dropped: %r", error)
 
     def click(self, event: Any, append: bool) -> None:
         """Makes a target of the ground point that was clicked, if it is within `MAX_CLICK_DISTANCE`.
@@ -223,7 +238,8 @@ class SteeringApp:
         """
         origin, direction = np.array(event.ray_origin), np.array(event.ray_direction)
         if direction[2] < 0:
-            point = (origin - direction * origin[2] / direction[2])[:2]
+            with np.errstate(over="ignore", invalid="ignore"):
+                point = (origin - direction * origin[2] / direction[2])[:2]
             if np.linalg.norm(point) <= MAX_CLICK_DISTANCE:
                 x, y = point + self.scene.center
                 self.submit(lambda: self.simulation.add_target(x, y, append))
@@ -310,7 +326,8 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
         stack.callback(torch.set_num_threads, threads)
         simulation = Simulation(policies)
         stack.callback(simulation.close)
-        server = stack.enter_context(serving(host, port))
+        key = secrets.token_urlsafe() if in_notebook() else ""
+        server = stack.enter_context(serving(host, port, key))
         app = SteeringApp(server, simulation)
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{server.get_port()}"
         taken = f" (port {port} is taken)" if port not in (0, server.get_port()) else ""
@@ -318,7 +335,7 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
         if host not in ("127.0.0.1", "localhost"):
             print(f"It listens on {host}: anyone who reaches this machine over the network can steer the ant too.", flush=True)
         if in_notebook():
-            embed_port(server.get_port(), height)
+            embed_port(server.get_port(), height, f"/{key}/")
         app.run(seconds)
     print("The page is closed.")
 
