@@ -15,9 +15,10 @@ torch.set_num_threads(1)
 from utils import ReplayBuffer  # noqa: E402
 
 
-def child_processes():
-    """The child processes of this one, without the one in which multiprocessing keeps track of its resources under spawn."""
-    return [child for child in psutil.Process().children() if not any("resource_tracker" in word for word in child.cmdline())]
+def child_processes(pid=None):
+    """The descendants of a process, without the one in which multiprocessing keeps track of its resources under spawn."""
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if not any("resource_tracker" in word for word in child.cmdline())]
 
 
 @pytest.fixture

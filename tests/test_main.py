@@ -165,7 +165,7 @@ def start(root, *extra):
         assert process.poll() is None, process.stderr.read()
         assert time.time() < deadline
         time.sleep(0.05)
-    return process, psutil.Process(process.pid).children(recursive=True)
+    return process, child_processes(process.pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
