@@ -7,6 +7,8 @@ Shapes: `B` is the batch size, `S` the size of a state, `A` the size of an actio
 
 import copy
 import pickle
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,12 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+
+PARTS = ("critic", "critic_optimizer", "actor", "actor_optimizer")
+"""The files of a checkpoint, as in the original TD3."""
+
+TARGETS = ("critic_target", "actor_target")
+"""Two more, with which training goes on as if it had not stopped."""
 
 
 class Actor(nn.Module):
@@ -154,26 +162,35 @@ class TD3:
             losses["actor_loss"] = actor_loss.detach()
         return losses
 
-    def save(self, filename: str | Path) -> None:
-        """Writes the four files of the original TD3: FILENAME_critic, _critic_optimizer, _actor and _actor_optimizer."""
-        for part in ("critic", "critic_optimizer", "actor", "actor_optimizer"):
-            torch.save(getattr(self, part).state_dict(), f"{filename}_{part}")
+    def save(self, filename: str | Path, targets: bool = False) -> None:
+        """Writes the four files of the original TD3: FILENAME_critic, _critic_optimizer, _actor and _actor_optimizer.
 
-    def load(self, filename: str | Path, inference: bool = False) -> None:
-        """Reads the files that `save` or the original TD3 wrote.  The target networks become copies, as in the original.
+        Args:
+            filename: path without these endings.
+            targets: also write the target networks, FILENAME_critic_target and FILENAME_actor_target.
+        """
+        for part in PARTS + TARGETS * targets:
+            with open(f"{filename}_{part}", "wb") as f:  # Python's own errors are clearer than those of torch.save
+                torch.save(getattr(self, part).state_dict(), f)
+
+    def load(self, filename: str | Path, inference: bool = False, targets: bool = False) -> None:
+        """Reads the files that `save` or the original TD3 wrote.  lr and the other settings of the optimizers stay as they are.
 
         Args:
             filename: path without the endings `_actor` and so on.
             inference: read the actor only, which is enough to watch a policy.
+            targets: also read the target networks.  Otherwise they become copies of the networks, as in the original.
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: a file is not a checkpoint, or one of networks of another size.
+            ValueError: a file is not a checkpoint, or one of networks of another size, or a number in it is not finite.
         """
-        for part in ("actor",) if inference else ("critic", "critic_optimizer", "actor", "actor_optimizer"):
+        for part in ("actor",) if inference else PARTS:
             load_state_dict(getattr(self, part), f"{filename}_{part}", self.device)
         self.critic_target = copy.deepcopy(self.critic)
         self.actor_target = copy.deepcopy(self.actor)
+        for part in TARGETS * targets:
+            load_state_dict(getattr(self, part), f"{filename}_{part}", self.device)
 
 
 @torch.no_grad()
@@ -184,16 +201,54 @@ def polyak_update(network: nn.Module, target_network: nn.Module, tau: float) -> 
 
 
 def load_state_dict(module: Any, path: str, device: torch.device) -> None:
-    """Fills a network or an optimizer from a file.  Runs no code from that file.  Raises as `TD3.load` does."""
+    """Fills a network or an optimizer from a file.  Raises as `TD3.load` does."""
+    state_dict = read_checkpoint(path, device)
+    try:
+        if isinstance(module, torch.optim.Optimizer):
+            state_dict = with_settings_of(module, state_dict)
+        copy.deepcopy(module).load_state_dict(state_dict)  # a copy first: PyTorch fills what fits before it raises
+    except (RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[-1].strip()
+        raise ValueError(f"'{path}' does not fit this agent, so give its env and hidden size: {reason}") from error
+    module.load_state_dict(state_dict)
+
+
+def with_settings_of(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    """The state dict of another Adam with the lr, `fused` and `capturable` of this one."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, state in state_dict["state"].items():  # PyTorch does not compare these shapes
+        if any(state[name].shape != parameters[index].shape for name in ("exp_avg", "exp_avg_sq")):
+            raise ValueError(f"the moments of parameter {index} have another shape than the parameter")
+    groups = zip(state_dict["param_groups"], optimizer.param_groups, strict=True)
+    return {"state": state_dict["state"], "param_groups": [{**own, "params": saved["params"]} for saved, own in groups]}
+
+
+def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Any:
+    """What `torch.save` wrote to a file.  Runs no code from that file, and needs no more memory than the file has bytes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else than finite tensors, numbers and text.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no checkpoint file '{path}': give the path of a policy without its ending '_actor'.")
     try:
-        state_dict = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if zipfile.is_zipfile(path) and any(entry.compress_type for entry in zipfile.ZipFile(path).infolist()):
+            raise ValueError("torch.save does not compress, so a compressed file may unpack to any size")
+        contents = torch.load(path, map_location=device, weights_only=True)
+        if any(tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes() for tensor in tensors_in(contents)):
+            raise ValueError("an expanded tensor repeats its numbers, and would unpack to any size")
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ValueError(f"'{path}' is not a checkpoint of weights alone: expected a file that TD3.save wrote.") from error
-    try:
-        copy.deepcopy(module).load_state_dict(state_dict)  # a copy first: PyTorch fills what fits before it raises
-    except (RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"'{path}' does not fit this agent, so give its env and hidden size: {reason}") from error
-    module.load_state_dict(state_dict)
+    if not all(torch.isfinite(tensor).all() for tensor in tensors_in(contents)):
+        raise ValueError(f"'{path}' holds a number that is nan or infinite: take an earlier checkpoint.")
+    return contents
+
+
+def tensors_in(contents: Any) -> Iterator[Tensor]:
+    """The tensors in nested dicts and lists."""
+    if isinstance(contents, Tensor):
+        yield contents
+    elif isinstance(contents, (dict, list, tuple)):
+        for part in contents.values() if isinstance(contents, dict) else contents:
+            yield from tensors_in(part)

@@ -1,6 +1,15 @@
 """Trains a TD3 agent: `main(**args)` in a notebook, `python main.py` in a terminal.  Every training run is this one loop."""
 
+if __name__ == "__main__":
+    from training.cli import exit_on_interrupt
+
+    exit_on_interrupt()  # Ctrl-C during the imports below
+
+import dataclasses
+import sys
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +22,12 @@ if TYPE_CHECKING:
     from training.run import Result
 
 
-def main(**given: Any) -> "Result":
+def main(*, on_evaluation: Callable[[dict[str, float]], bool | None] | None = None, **given: Any) -> "Result":
     """Trains a policy.
 
     Args:
+        on_evaluation: called after each evaluation with a dict of the columns of results/NAME.csv.  If it returns True, the run
+            ends.
         **given: fields of `Args`, such as `main(env="AntBulletEnv-v0", seed=1, max_timesteps=200_000)`.  The others have the
             values of the recipe, which is "fast" unless `recipe="paper"` is given.
 
@@ -24,8 +35,10 @@ def main(**given: Any) -> "Result":
         a `training.run.Result`; after Ctrl-C or the stop button of a notebook, the result so far.
 
     Raises:
-        ValueError: an argument does not exist, or its value makes no sense.
-        FileNotFoundError: `load_model` names a checkpoint that does not exist.
+        ValueError: an argument does not exist, or its value makes no sense, or a number in training became nan or infinite.
+        FileNotFoundError: `load_model` or `resume` names something that does not exist.
+        OSError: a file cannot be written.
+        WorkerError: an environment raised an error, or a process with environments died.
     """
     args = make_args(**given)
     import torch  # here, because `python main.py --help` need not wait for it
@@ -35,6 +48,7 @@ def main(**given: Any) -> "Result":
     from TD3 import TD3
     from training.bf16_update import Bf16TD3
     from training.cuda_graph import CudaGraphTD3
+    from training.finite import check_actions, check_steps, check_update
     from training.run import Run
     from utils import ReplayBuffer, find_checkpoint
     from viewing.curves import plot_curve
@@ -58,7 +72,7 @@ def main(**given: Any) -> "Result":
         hidden=args.hidden,
         device=args.device,
     )
-    if args.load_model:
+    if args.load_model and not args.resume:
         policy.load(find_checkpoint(args.load_model))
     replay_buffer = ReplayBuffer(
         state_dim, action_dim, args.buffer_size, n_step=args.n_step, discount=args.discount, seed=args.seed, device=args.device
@@ -76,27 +90,33 @@ def main(**given: Any) -> "Result":
         """The number of updates that keeps their total at utd_ratio times the steps after start_timesteps."""
         return max(0, int((t - args.start_timesteps) * args.utd_ratio) - policy.total_it) if len(replay_buffer) else 0
 
-    with closing(make_envs(args.env, args.num_envs, args.workers or 0)) as envs, Run(args, plot_curve) as run:
-        states, _ = envs.reset(seed=args.seed)
+    with closing(make_envs(args.env, args.num_envs, args.workers or 0)) as envs, Run(args, plot_curve, on_evaluation) as run:
+        t, states, actions = run.begin(policy, replay_buffer, rng, envs)  # resets the environments, or resumes a run
+        run.position = lambda: (t, states, actions)  # what a checkpoint needs of this loop
         losses: dict[str, torch.Tensor] = {}
-        for t in range(0, args.max_timesteps, args.num_envs):
-            actions = explore(states, t)
+        while True:
+            ends = run.ends(t)  # by max_timesteps or max_minutes
+            if ends or run.evaluation_due(t):
+                ends |= run.evaluate(policy, t, losses)  # a row of results/NAME.csv, and models/NAME/best_* if it is the best
+            if ends:
+                break
+            run.save_latest_if_due()  # models/NAME/latest_*
+            run.display.update(t)
+
+            if actions is None:
+                actions = explore(states, t)
+                check_actions(actions, t, policy)
             envs.step_async(actions)  # the environments step on the other core ...
             for _ in range(updates_due(t)):
                 losses |= policy.train(replay_buffer, args.batch_size)  # ... while this one learns
+                run.check()  # Ctrl-C
+            check_update(policy, losses, t)
             next_states, rewards, terminated, truncated, infos = envs.step_wait()
-            replay_buffer.add(states, actions, final_states(next_states, infos), rewards, terminated, truncated)
-            states = next_states
-
-            timesteps = t + args.num_envs
-            ends = run.ends(timesteps)  # by max_timesteps, max_minutes or Ctrl-C
-            if ends or run.evaluation_due(timesteps):
-                evaluation = run.evaluate(policy, timesteps, losses)  # a row of results/NAME.csv
-                run.save(policy, evaluation)  # models/NAME/latest_*, and best_* if it is the best so far
-            run.display.update(timesteps)
-            if ends:
-                break
-        return run.result(policy)
+            led_to = final_states(next_states, infos)
+            check_steps(led_to, rewards, t + args.num_envs, envs)
+            replay_buffer.add(states, actions, led_to, rewards, terminated, truncated)
+            t, states, actions = t + args.num_envs, next_states, None
+    return run.result(policy)
 
 
 def exploration_noise(args: Args) -> np.ndarray:
@@ -107,17 +127,27 @@ def exploration_noise(args: Args) -> np.ndarray:
     return np.geomspace(args.expl_noise, highest, args.num_envs)[:, None]
 
 
-def command_line(args: Args) -> None:
+def command_line(args: Any) -> None:
     """Trains a TD3 agent."""
-    result = main(**vars(args))
-    interrupted = "Interrupted. " if result.interrupted else ""
-    print(f"{interrupted}Best mean return {result.best:,.0f} after {result.seconds / 60:.1f} minutes.")
-    print(f"Learning curve: results/{result.name}.csv" + (f", policies: models/{result.name}/" if args.save_model else ""))
+    resumed = not isinstance(args, Args)
+    result = main(**{name: value for name, value in vars(args).items() if not (resumed and value is None)})
+    interrupted = "Interrupted.  " if result.interrupted else ""
+    best = f"Best mean return {result.best:,.0f} after" if len(result.curve["timesteps"]) else "No evaluation in"
+    print(f"{interrupted}{best} {result.seconds / 60:.1f} minutes.")
+    saved = Path("models", result.name).exists()
+    print(f"Learning curve: results/{result.name}.csv" + (f", policies: models/{result.name}/" if saved else ""))
+    if result.interrupted and saved:
+        print(f"Continue with: python main.py --resume {result.name}")
 
 
 if __name__ == "__main__":
-    recipe = tyro.extras.subcommand_type_from_defaults(
-        RECIPES,
-        descriptions={"fast": "Made for two cores; the default.", "paper": "The hyperparameters of TD3's authors."},
-    )
-    run_cli(command_line, recipe, default=RECIPES["fast"], config=(tyro.conf.CascadeSubcommandArgs,), description=__doc__)
+    if any(word.partition("=")[0] == "--resume" for word in sys.argv):
+        # None stands for an option that was not given: a resumed run has its own values instead of the recipe's.
+        options = [(field.name, field.type | None, None) for field in dataclasses.fields(Args)]  # type: ignore[operator]
+        run_cli(command_line, dataclasses.make_dataclass("ResumeArgs", options), description=__doc__)
+    else:
+        recipe = tyro.extras.subcommand_type_from_defaults(
+            RECIPES,
+            descriptions={"fast": "Made for two cores; the default.", "paper": "The hyperparameters of TD3's authors."},
+        )
+        run_cli(command_line, recipe, default=RECIPES["fast"], config=(tyro.conf.CascadeSubcommandArgs,), description=__doc__)

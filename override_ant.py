@@ -137,7 +137,7 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         self.robot.apply_action(action)
         self.scene.global_step()
         state = self.robot.calc_state()
-        terms = self.reward_terms(action, state)
+        self.terms = terms = self.reward_terms(action, state)
         self.robot.feet_contact[:] = self.robot.touching(self.ground_ids)  # observed one step later, as upstream
         self.rewards = list(terms.values())
         reward = float(sum(self.rewards))

@@ -1,8 +1,10 @@
 """What surrounds the algorithm: the replay buffer, the evaluation of a policy, and saved policies."""
 
 import contextlib
+import hashlib
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from envs.registry import dimensions, make_envs
-from TD3 import TD3
+from TD3 import TD3, read_checkpoint
 
 
 class ReplayBuffer:
@@ -134,6 +136,30 @@ class ReplayBuffer:
         rows = torch.randint(self.size, (batch_size,), generator=self.generator)
         return self.table.index_select(0, rows).to(self.device).split(self.widths, dim=1)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to continue.  "transitions", (size, 2 S + A + 2), is a view of the memory."""
+        return {
+            "transitions": self.table[: self.size],
+            "ptr": self.ptr,
+            "window": [[torch.from_numpy(np.array(column)) for column in columns] for columns in self.window],
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over the transitions of another buffer of the same sizes, and the state of its random choice."""
+        self.size = len(state_dict["transitions"])
+        self.table[: self.size] = state_dict["transitions"]
+        self.ptr = state_dict["ptr"]
+        self.window.clear()
+        self.window.extend(tuple(column.numpy() for column in columns) for columns in state_dict["window"])
+        self.generator.set_state(state_dict["generator"])
+
+    def cut_episodes(self, which: np.ndarray) -> None:
+        """No reward from now on is summed with those so far, in the environments where `which`, (N,) bool, is True."""
+        if self.window:
+            *columns, ended = self.window[-1]
+            self.window[-1] = (*columns, ended | which)
+
 
 EVAL_SEED = 1_000_000
 """The first seed of the episodes that choose the best policy.  Training seeds are below it, those of final scores above."""
@@ -170,7 +196,12 @@ class Evaluation:
 
 
 def eval_policy(
-    policy: Any, env: str | VectorEnv, seed: int = EVAL_SEED, eval_episodes: int = 10, workers: int = 0
+    policy: Any,
+    env: str | VectorEnv,
+    seed: int = EVAL_SEED,
+    eval_episodes: int = 10,
+    workers: int = 0,
+    before_step: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Runs whole episodes without exploration noise, several at once.
 
@@ -181,27 +212,35 @@ def eval_policy(
         eval_episodes: number of episodes.  With fewer environments than that, each runs several, one after the other.
         workers: number of processes for the environments, where `env` is an id.  With 0 they are in this one, which is the
             fastest for two environments: 2.1 seconds for ten episodes, against 2.7 with two processes.
+        before_step: called before each step.  What it raises ends the evaluation.
 
     Returns:
         an `Evaluation`.
 
     Raises:
-        ValueError: there is no such environment, or eval_episodes is below 1.
+        ValueError: there is no such environment, eval_episodes is below 1, or a return is not finite.
     """
     if eval_episodes < 1:
         raise ValueError(f"eval_episodes is {eval_episodes}: expected at least 1.")
     if isinstance(env, str):
         with contextlib.closing(make_envs(env, min(eval_episodes, MAX_EVAL_ENVS), workers)) as envs:
-            return eval_policy(policy, envs, seed, eval_episodes)
+            return eval_policy(policy, envs, seed, eval_episodes, before_step=before_step)
     returns, lengths = [], []
     for first in range(0, eval_episodes, env.num_envs):
         states, _ = env.reset(seed=seed + first)
         running, total, length = np.ones(env.num_envs, bool), np.zeros(env.num_envs), np.zeros(env.num_envs, int)
         while running[: eval_episodes - first].any():
+            before_step()
             states, rewards, terminated, truncated, _ = env.step(policy.select_action(states))
             total += rewards * running
             length += running
             running &= ~(terminated | truncated)
+        if not np.isfinite(total).all():
+            worst = int(np.flatnonzero(~np.isfinite(total))[0])
+            raise ValueError(
+                f"The return of the evaluation episode with seed {seed + first + worst} is {total[worst]}: "
+                "look at the reward of the environment."
+            )
         returns.append(total)
         lengths.append(length)
     return Evaluation(np.concatenate(returns)[:eval_episodes], np.concatenate(lengths)[:eval_episodes])
@@ -211,29 +250,74 @@ REPO_ROOT = Path(__file__).resolve().parent
 """The folder of this repository, in whose `models` and `results` the shipped policies and their curves are."""
 
 
+SUMS = "SHA256SUMS"
+"""The file in a checkpoint's folder that has the digests of the others, in the format of the program sha256sum."""
+
+
+def newest_checkpoint(folder: Path, which: str) -> Path:
+    """The path of a run's checkpoint without "_actor".
+
+    Args:
+        folder: of the run, models/NAME.
+        which: "best" or "latest".
+
+    Returns:
+        `folder`/WHICH_STEPS/WHICH with the most steps, or `folder`/WHICH, which is that of a shipped model, if there is none.
+    """
+    steps = [path.name.removeprefix(f"{which}_") for path in folder.glob("*_*")]
+    found = [number for number in steps if number.isdigit()]
+    return folder / f"{which}_{max(found, key=int)}" / which if found else folder / which
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, in hexadecimal digits."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def check_digests(folder: Path) -> None:
+    """Compares the files of a checkpoint with the digests that were written with them.
+
+    Raises:
+        ValueError: a file was changed or damaged.
+    """
+    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
+        digest, name = line.split("  ", 1)
+        if sha256(folder / name) != digest:
+            raise ValueError(f"'{folder / name}' is damaged: it is not what was written, so take another checkpoint.")
+
+
 def find_checkpoint(name: str | Path, root: str | Path = ".") -> Path:
     """The path of a saved policy, for `TD3.load`.
 
     Args:
-        name: name of a run or of a shipped model ("base_ant_final"), its folder, or a path without "_actor".
+        name: name of a run or of a shipped model ("base_ant_final"), its folder, "NAME/latest", or a path without "_actor".
         root: folder in which `models` is.  A shipped model is found from anywhere.
 
     Returns:
-        the path without "_actor": of a run's folder, that of the best policy.
+        the path without "_actor": of a run, that of the best policy.
 
     Raises:
         FileNotFoundError: there is no such policy.
     """
     folders = [Path(root) / "models", REPO_ROOT / "models"]
     for path in (Path(name), *(models / name for models in folders)):
-        for prefix in (path, path / "best", path / "latest"):
-            if Path(f"{prefix}_actor").is_file():
-                return prefix
-    known = sorted({p.parent.name for models in folders for p in models.glob("*/*_actor")})
+        with contextlib.suppress(OSError, ValueError):  # what no file can be called
+            runs = newest_checkpoint(path, "best"), newest_checkpoint(path, "latest")
+            for prefix in (path, newest_checkpoint(path.parent, path.name), *runs):
+                if Path(f"{prefix}_actor").is_file():
+                    return prefix
+    known = sorted({p.relative_to(models).parts[0] for models in folders for p in models.glob("*/**/*_actor")})
     raise FileNotFoundError(
-        f"There is no checkpoint '{name}': expected the name of a run in models/ ({', '.join(known) or 'none there yet'}), "
-        f"its folder, or a path whose '{Path(name).name}_actor' exists."
+        f"There is no checkpoint {str(name)[:80]!r}: expected the name of a run in models/ ({', '.join(known) or 'none there yet'}), "
+        f"its folder, or a path whose '{Path(name).name[:80]}_actor' exists."
     )
+
+
+def args_file(prefix: Path) -> Path:
+    """The args.json of the run that a checkpoint belongs to, which may be missing."""
+    folder = prefix.parent
+    return (folder.parent if (folder / SUMS).exists() else folder) / "args.json"
 
 
 def load_policy(name: str | Path, env: str = "AntBulletEnv-v0") -> TD3:
@@ -253,8 +337,8 @@ def load_policy(name: str | Path, env: str = "AntBulletEnv-v0") -> TD3:
     path = find_checkpoint(name)
     state_dim, action_dim, max_action = dimensions(env)
     hidden = 256
-    with contextlib.suppress(Exception):  # whatever is wrong with the file, `load` has the better sentence
-        hidden = len(torch.load(f"{path}_actor", map_location="cpu", weights_only=True)["l1.bias"])
+    with contextlib.suppress(TypeError, LookupError):  # if it has no such layer, `load` has the better sentence
+        hidden = len(read_checkpoint(f"{path}_actor")["l1.bias"])
     policy = TD3(state_dim, action_dim, max_action, hidden=hidden)
     policy.load(path, inference=True)
     return policy
@@ -267,6 +351,6 @@ def training_env(name: str | Path) -> str:
         name: as for `find_checkpoint`.
     """
     try:
-        return str(json.loads((find_checkpoint(name).parent / "args.json").read_text(encoding="utf-8"))["env"])
+        return str(json.loads(args_file(find_checkpoint(name)).read_text(encoding="utf-8"))["env"])
     except (OSError, ValueError, KeyError, TypeError):
         return "AntBulletEnv-v0"

@@ -61,12 +61,12 @@ def find_env(env: str) -> EnvSpec:
         return gym.spec(name)
     except (ImportError, ValueError, TypeError) as error:
         raise ValueError(
-            f"env is {env!r}, but {module!r} cannot be imported ({error}): check the name before the colon."
+            f"env is {env[:80]!r}, but {module[:80]!r} cannot be imported ({str(error)[:80]!r}): check the name before the colon."
         ) from error
     except gym.error.Error as error:
         near = difflib.get_close_matches(name, gym.registry, 1, cutoff=0.3)
         raise ValueError(
-            f"There is no environment {env!r}: did you mean '{near[0] if near else 'AntBulletEnv-v0'}'?"
+            f"There is no environment {env[:80]!r}: did you mean '{near[0] if near else 'AntBulletEnv-v0'}'?"
         ) from error
 
 

@@ -7,8 +7,9 @@ time waiting for each other, so here each worker holds several environments, as 
 import contextlib
 import multiprocessing
 import signal
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,6 +18,7 @@ from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
 from envs.bullet import quiet
+from envs.episodes import Episode, EpisodeLog, RepeatableEnv
 
 Steps = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """One step of `N` environments: observations (N, S), rewards, terminated and truncated (N,), and infos."""
@@ -40,12 +42,44 @@ def final_states(next_states: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
     return states
 
 
-class LocalVectorEnv(gym.vector.SyncVectorEnv):
-    """Gymnasium's `SyncVectorEnv` with the `step_async` and `step_wait` of `WorkerVectorEnv`, all in this process."""
+class WorkerError(RuntimeError):
+    """A worker died, or an environment in it raised an error."""
+
+
+class EnvsOfOneProcess(gym.vector.SyncVectorEnv):
+    """Gymnasium's `SyncVectorEnv` whose episodes can be repeated."""
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], **kwargs: Any) -> None:
+        super().__init__(
+            [lambda make=make: RepeatableEnv(make()) for make in env_fns],  # type: ignore[misc]
+            autoreset_mode=gym.vector.AutoresetMode.SAME_STEP,
+            **kwargs,
+        )
+
+    def starts(self, indices: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """How the current episodes of some environments began, by index."""
+        return {int(index): self.envs[index].start for index in indices}  # type: ignore[attr-defined]
+
+    def repeat(self, episodes: Sequence[Episode]) -> np.ndarray:
+        """Does an episode of each environment once more, and returns the observations after their last actions, (N, S)."""
+        return np.stack([env.repeat(episode) for env, episode in zip(self.envs, episodes, strict=True)])  # type: ignore[attr-defined]
+
+
+class LocalVectorEnv(EnvsOfOneProcess):
+    """`EnvsOfOneProcess` with the methods of `WorkerVectorEnv`, all in this process."""
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
-        super().__init__(env_fns, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+        super().__init__(env_fns)
+        self.log = EpisodeLog()
         self.pending_actions: np.ndarray | None = None
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """As Gymnasium's."""
+        states, infos = super().reset(seed=seed, options=options)
+        self.log.reset(list(self.starts(range(self.num_envs)).values()))
+        return states, infos
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keeps the actions, (N, A), until `step_wait`.
@@ -66,7 +100,16 @@ class LocalVectorEnv(gym.vector.SyncVectorEnv):
         if self.pending_actions is None:
             raise NoAsyncCallError("step_wait was called without a step: call step_async first.", "step")
         actions, self.pending_actions = self.pending_actions, None
-        return self.step(actions)
+        steps = self.step(actions)
+        if self.log.starts:
+            self.log.step(actions, self.starts(np.flatnonzero(steps[2] | steps[3])))
+        return steps
+
+    def repeat_episodes(self, episodes: list[Episode]) -> np.ndarray:
+        """As `WorkerVectorEnv.repeat_episodes`."""
+        states = self.repeat(episodes)
+        self.log.restore(episodes)
+        return states
 
 
 class WorkerVectorEnv(gym.vector.VectorEnv):
@@ -80,11 +123,17 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         env_fns: a function without arguments for each environment.
         workers: number of processes.  The environments are distributed in order, as evenly as possible.
 
+    Attributes:
+        log: an `EpisodeLog` of the steps that were waited for.
+        while_waiting: called ten times a second while a worker does not answer.  What it raises ends the waiting.
+
     Raises:
-        RuntimeError: an environment raised an error, or a worker died.  The other workers are closed first.
+        WorkerError: an environment raised an error, or a worker died.  The other workers are closed first.
     """
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], workers: int) -> None:
+        self.log = EpisodeLog()
+        self.while_waiting: Callable[[], None] = lambda: None
         self.num_envs = len(env_fns)
         self.metadata = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
         self.shares = [slice(share[0], share[-1] + 1) for share in np.array_split(np.arange(self.num_envs), workers)]
@@ -122,7 +171,9 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
             seed = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(f"got {len(seed)} seeds for {self.num_envs} environments: give one for each, one int, or None.")
-        return np.concatenate(self._call("reset", [(list(seed[share]), options) for share in self.shares])), {}
+        observations, starts = zip(*self._call("reset", [(list(seed[share]), options) for share in self.shares]), strict=True)
+        self.log.reset([start for share in starts for start in share.values()])
+        return np.concatenate(observations), {}
 
     def step_async(self, actions: np.ndarray) -> None:
         """Sends each environment its action, (N, A), and returns at once.
@@ -131,6 +182,7 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
             AlreadyPendingCallError: the step before was not waited for.
         """
         self._send("step", [actions[share] for share in self.shares])
+        self.actions = actions
 
     def step_wait(self) -> Steps:
         """Waits for the steps begun by `step_async`.
@@ -143,8 +195,11 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         """
         if self.pending != "step":
             raise NoAsyncCallError("step_wait was called without a step: call step_async first.", "step")
-        *columns, final_obs = zip(*self._receive(), strict=True)
+        *columns, final_obs, starts = zip(*self._receive(), strict=True)
         observations, rewards, terminated, truncated = map(np.concatenate, columns)
+        if self.log.starts:
+            shares = zip(starts, self.shares, strict=True)
+            self.log.step(self.actions, {share.start + k: start for began, share in shares for k, start in began.items()})
         if all(part is None for part in final_obs):
             return observations, rewards, terminated, truncated, {}
         parts = zip(final_obs, self.shares, strict=True)
@@ -162,13 +217,27 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         results = self._call("call", [(name, args, kwargs)] * len(self.pipes))
         return tuple(result for share in results for result in share)
 
+    def repeat_episodes(self, episodes: list[Episode]) -> np.ndarray:
+        """Does episodes once more, each from its beginning to its last action, and goes on from there.
+
+        Args:
+            episodes: one for each environment, as `log` had them.
+
+        Returns:
+            observations after the last actions, (N, S).
+        """
+        states = np.concatenate(self._call("repeat", [episodes[share] for share in self.shares]))
+        self.log.restore(episodes)
+        return states
+
     def close_extras(self, **kwargs: Any) -> None:
-        """Ends the workers and waits until they are gone."""
+        """Ends the workers and waits until they are gone.  A worker that has not ended after a second is killed."""
         for pipe in self.pipes:
             with contextlib.suppress(OSError):
                 pipe.send(("close", None))
+        deadline = time.monotonic() + 1
         for process in self.processes:
-            process.join(timeout=5)
+            process.join(timeout=max(0, deadline - time.monotonic()))
             if process.is_alive():
                 process.kill()
                 process.join()
@@ -186,7 +255,8 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
                 f"{command} was called while a {self.pending} runs: call step_wait first.", self.pending
             )
         for pipe, argument in zip(self.pipes, arguments, strict=True):
-            pipe.send((command, argument))
+            with contextlib.suppress(OSError):  # a dead worker, which `_receive` reports
+                pipe.send((command, argument))
         self.pending = command
 
     def _receive(self):
@@ -194,16 +264,29 @@ class WorkerVectorEnv(gym.vector.VectorEnv):
         self.pending, answers = None, []
         for pipe, process in zip(self.pipes, self.processes, strict=True):
             try:
+                while not pipe.poll(0.1):
+                    self.while_waiting()
                 answers.append(pipe.recv())
             except (EOFError, OSError):
                 process.join(timeout=1)
-                answers.append((False, f"it died with exit code {process.exitcode}"))
+                answers.append((False, f"it {_how_it_ended(process.exitcode)}."))
         for k, (succeeded, answer) in enumerate(answers):
             if not succeeded:
                 self.close()
                 count = self.shares[k].stop - self.shares[k].start
-                raise RuntimeError(f"Worker {k} of {len(answers)}, with {count} environments, failed: {answer}")
+                raise WorkerError(f"Worker {k} of {len(answers)}, with {count} environments, failed: {answer}")
         return [answer for _, answer in answers]
+
+
+def _how_it_ended(exitcode):
+    """What the exit code of a process says."""
+    if exitcode is None:
+        return "closed its connection"
+    if exitcode < 0:
+        name = next((each.name for each in signal.Signals if each == -exitcode), f"signal {-exitcode}")
+        out_of_memory = ", which the system sends when memory runs out" if name == "SIGKILL" else ""
+        return f"was killed by {name}{out_of_memory}"
+    return f"ended with exit code {exitcode}"
 
 
 def _work(pipe, parents_pipe, env_fns):
@@ -213,15 +296,19 @@ def _work(pipe, parents_pipe, env_fns):
     envs = None
     with quiet([1]):
         try:
-            envs = gym.vector.SyncVectorEnv(env_fns.fn, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP, copy=False)
+            envs = EnvsOfOneProcess(env_fns.fn, copy=False)
             pipe.send((True, (envs.single_observation_space, envs.single_action_space)))
             while True:
                 command, argument = pipe.recv()
                 if command == "step":
                     *columns, infos = envs.step(argument)
-                    answer = (*columns, infos.get("final_obs"))
+                    ended = np.flatnonzero(columns[2] | columns[3])
+                    answer = (*columns, infos.get("final_obs"), envs.starts(ended))
                 elif command == "reset":
-                    answer, _ = envs.reset(seed=argument[0], options=argument[1])
+                    observations, _ = envs.reset(seed=argument[0], options=argument[1])
+                    answer = observations, envs.starts(range(envs.num_envs))
+                elif command == "repeat":
+                    answer = envs.repeat(argument)
                 elif command == "call":
                     name, args, kwargs = argument
                     answer = envs.call(name, *args, **kwargs)

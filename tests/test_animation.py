@@ -160,7 +160,9 @@ def test_a_file_that_may_not_grow_leaves_the_old_one_and_nothing_else(tmp_path):
     for suffix in FORMATS:
         (tmp_path / f"ant.{suffix}").write_bytes(b"old")
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    sentence = "could not be written to its end (File too large), so nothing of it was kept: make room there, or give a file elsewhere."
+    sentence = (
+        "could not be written to its end (File too large), so nothing of it was kept: make room there, or write elsewhere."
+    )
     assert done.stdout.splitlines() == [f"'{tmp_path}/ant.{suffix}' {sentence}" for suffix in FORMATS] and done.stderr == ""
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {f"ant.{suffix}": b"old" for suffix in FORMATS}
 
@@ -169,7 +171,7 @@ def test_a_path_that_cannot_be_written_is_named_before_rendering(run, tmp_path, 
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.gif").mkdir()
     for path in (tmp_path / "file" / "ant.gif", tmp_path / "folder.gif", Path("/dev/null/ant.gif")):
-        with pytest.raises(OSError, match=rf"^'{path}' cannot be written \(.+\): give "):
+        with pytest.raises(OSError, match=rf"^'{path}' cannot be written \(.+\): choose "):
             animate(run, path, workers=0)
     assert capsys.readouterr().out == ""
 
@@ -182,11 +184,12 @@ def test_a_path_that_cannot_be_written_is_named_before_rendering(run, tmp_path, 
         ({"recordings": []}, "recordings is empty"),
         ({"width": 10}, "at least 64 x 64"),
         ({"path": "ant.mp4", "width": 121}, "even numbers"),
-        ({"fps": 0}, "positive numbers"),
-        ({"fps": 60}, "not more than 50"),
-        ({"speed": 0}, "positive numbers"),
-        ({"speed": np.inf}, "positive numbers"),
-        ({"seconds": -1}, "positive numbers"),
+        ({"fps": 1e-300}, "fps from 1 to 50"),
+        ({"fps": 60}, "fps from 1 to 50"),
+        ({"speed": 0}, "speed from 0.01 to 1000"),
+        ({"speed": np.inf}, "speed from 0.01 to 1000"),
+        ({"seconds": -1}, "positive, finite numbers"),
+        ({"yaw": np.nan}, "yaw=nan: expected a direction in degrees"),
         ({"start": 99}, "ends after 1.3 s"),
         ({"titles": ["a", "b"]}, "2 titles for 1"),
     ],

@@ -1,16 +1,22 @@
 """The arguments of a run: what is accepted, what is refused and how, and the command that repeats a run."""
 
+import contextlib
 import dataclasses
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import tyro
+from conftest import child_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from main import main
 from training.args import RECIPES, Args, make_args, reproduction_command
+from training.finite import NonFiniteError
 
 
 @pytest.mark.parametrize(
@@ -39,13 +45,34 @@ from training.args import RECIPES, Args, make_args, reproduction_command
         ({"expl_noise": 0}, "expl_noise is 0.0: it should be greater than 0, because a geometric ladder up to expl_noise_max"),
         ({"expl_noise_max": 0.01}, "expl_noise_max is 0.01: it should be at least expl_noise, 0.02."),
         ({"save_model": "yes"}, "save_model is 'yes': it should be a valid boolean."),
-        ({"name": "../a"}, "name is '../a': it should be a file name without folders."),
+        ({"name": "../a"}, "name is '../a': it should be a file name that every system allows, without folders"),
+        ({"name": "n" * 201}, "name is 'nnnn"),
+        ({"name": "a\udc80"}, "name is 'a\\udc80': it should be a file name that every system allows"),
+        ({"name": "con"}, "name is 'con': it should be a file name that every system allows"),
+        ({"name": "a?"}, "name is 'a?': it should be a file name that every system allows"),
+        ({"max_timesteps": 2**64}, "max_timesteps is 18446744073709551616: it should be less than or equal to 1000000000000."),
+        ({"seed": 10**5000}, "seed is an integer of 16,610 bits: it should be at most 999984"),
+        ({"env": "..:x"}, "env is '..:x', but '..' cannot be imported"),
+        ({"start_timesteps": 500, "max_timesteps": 500}, "start_timesteps is 500: it should be less than max_timesteps, 500"),
+        ({"n_step": 1001}, "n_step is 1001: it should be at most 1000, the steps of an episode."),
+        ({"lr": 1e12}, "lr is 1000000000000: it should be less than or equal to 1."),
+        ({"expl_noise_max": 11}, "expl_noise_max is 11: it should be less than or equal to 10."),
+        ({"policy_noise": 1e300}, "policy_noise is 10000000000000000525"),
+        ({"load_model": "no_such"}, "There is no checkpoint 'no_such'"),
+        ({"load_model": "\0"}, "There is no checkpoint '\\x00'"),
+        ({"load_model": "n" * 5000}, "There is no checkpoint 'nnn"),
+        ({"resume": "no_such"}, "resume is 'no_such': expected the name of a run in models/"),
+        ({"resume": "../models/x"}, "resume is '../models/x': expected the name of a run in models/"),
+        ({"buffer_size": 10**11, "max_timesteps": 10**11}, "buffer_size is 100000000000: such a run needs about 52,80"),
+        ({"batch_size": 10**9}, "batch_size is 1000000000: such a run needs about 25,8"),
+        ({"hidden": 10**6}, "hidden is 1000000: such a run needs about 96,"),
+        ({"num_envs": 1000, "workers": 1000}, "num_envs is 1000: such a run needs about 18"),
         ({"seed": 10**6}, "seed is 1000000: it should be at most 999984, because the seeds of evaluations begin at 1000000."),
         ({"env": 3}, "env is 3: it should be a valid string."),
     ],
 )
 def test_bad_input_ends_in_one_sentence(args, sentence):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
         make_args(**args)
     assert str(error.value).startswith(sentence) and "\n" not in str(error.value)
 
@@ -80,18 +107,74 @@ def test_auto_is_the_cpu_and_a_cuda_device_leaves_the_other_cores_to_the_environ
         make_args(device="cuda", bf16=True)
 
 
-ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers(), max_size=2))
+HUGE = st.sampled_from([2**31, 2**63, 2**64, 10**30, -(2**64), 1e-300, 1e300, -1e300, float("inf"), float("nan")])
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    HUGE,
+    st.text(st.characters(exclude_categories=[])),
+    st.builds(lambda text, count: text * count, st.text(min_size=1), st.integers(1, 300)),
+    st.lists(st.integers(), max_size=2),
+)
+FIELDS = [field.name for field in dataclasses.fields(Args)]
 
 
-@settings(max_examples=500, deadline=None)
-@given(name=st.sampled_from([field.name for field in dataclasses.fields(Args)]), value=ANYTHING)
-def test_any_value_of_any_argument_is_accepted_or_refused_in_one_sentence(name, value):
+@settings(max_examples=1000, deadline=None)
+@given(values=st.dictionaries(st.sampled_from(FIELDS), ANYTHING, min_size=1, max_size=2))
+def test_any_value_of_any_argument_is_accepted_or_refused_in_one_sentence(values):
     try:
-        args = make_args(**{name: value})
-    except ValueError as error:
+        args = make_args(**values)
+    except (ValueError, FileNotFoundError) as error:
         sentence = str(error)
-        spellings = {repr(value)} | ({repr(float(value)), f"{value:.0f}"} if isinstance(value, (int, float)) else set())
-        assert any(each in sentence for each in spellings), "it names the value"
-        assert "\n" not in sentence and (name in sentence or name == "env")
+        assert "\n" not in sentence and len(sentence) < 1000
+        assert any(name in sentence for name in values) or "env" in values or "load_model" in values
+        sentence.encode()  # it can be printed
     else:
-        assert isinstance(args, Args) and args.num_envs >= 1 and 0 <= args.discount <= 1 and args.device in ("cpu", "cuda")
+        assert isinstance(args, Args) and args.device in ("cpu", "cuda")
+        assert all(getattr(args, name) == value for name, value in values.items() if type(value) in (int, bool) or value)
+
+
+SMALL = {"env": "InvertedPendulumBulletEnv-v0", "start_timesteps": 8, "max_timesteps": 40, "eval_episodes": 1, "eval_freq": 40}
+TINY = {
+    "seed": st.integers(0, 10**5),
+    "start_timesteps": st.integers(0, 39),
+    "eval_freq": st.integers(15, 10**12),
+    "max_timesteps": st.integers(1, 60),
+    "expl_noise": st.floats(0, 10),
+    "expl_noise_max": st.none() | st.floats(0, 10),
+    "batch_size": st.integers(1, 50),
+    "discount": st.floats(0, 1),
+    "tau": st.floats(0, 1),
+    "policy_noise": st.floats(0, 10),
+    "noise_clip": st.floats(0, 10),
+    "policy_freq": st.integers(1, 10**12),
+    "save_model": st.booleans(),
+    "save_replay_buffer": st.booleans(),
+    "checkpoint_minutes": st.sampled_from([0, 3]),
+    "num_envs": st.integers(1, 5),
+    "utd_ratio": st.floats(0.001, 4),
+    "lr": st.floats(0, 1),
+    "hidden": st.integers(1, 20),
+    "n_step": st.integers(1, 60),
+    "bf16": st.booleans(),
+    "buffer_size": st.integers(1, 100),
+    "recipe": st.sampled_from(["fast", "paper"]),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.fixed_dictionaries({}, optional=TINY))
+def test_what_is_accepted_is_a_valid_run(values):
+    """Also at the ends of what each argument allows: it ends by itself, or says in one sentence that training has diverged."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        try:
+            result = main(**SMALL | values, workers=0, threads=1)
+        except ValueError as error:
+            assert "\n" not in str(error)
+            assert isinstance(error, NonFiniteError) or " is " in str(error)
+        else:
+            expected = values.get("max_timesteps", 40)
+            assert expected <= result.curve["timesteps"][-1] < expected + 16 and np.isfinite(result.best)
+        assert not list(Path("models").glob("**/.tmp-*")) and not child_processes()

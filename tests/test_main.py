@@ -20,7 +20,7 @@ from main import exploration_noise, main
 from TD3 import TD3
 from training.args import Args
 from training.curve import CURVE_COLUMNS
-from utils import ReplayBuffer, eval_policy
+from utils import ReplayBuffer, eval_policy, find_checkpoint
 
 PENDULUM = "InvertedPendulumBulletEnv-v0"
 SMALL = {"env": PENDULUM, "num_envs": 4, "start_timesteps": 200, "eval_freq": 400, "max_timesteps": 800, "eval_episodes": 2,
@@ -42,14 +42,18 @@ def test_a_run_leaves_curve_checkpoints_arguments_and_tensorboard(tmp_path):
     np.testing.assert_allclose(result.curve["mean_return"], [float(row[2]) for row in rows[1:]])
     assert result.best == pytest.approx(result.curve["mean_return"].max(), abs=0.06)
     endings = ["actor", "actor_optimizer", "critic", "critic_optimizer"]
-    expected = [f"{which}_{ending}" for which in ("best", "latest") for ending in endings]
-    assert sorted(os.listdir("models/a")) == ["args.json", *expected]
+    folders = {which: find_checkpoint(f"a/{which}").parent for which in ("best", "latest")}
+    assert set(os.listdir("models/a")) == {".lock", "args.json", *(folder.name for folder in folders.values())}
+    assert folders["latest"].name == "latest_800" and folders["best"].name in ("best_400", "best_800")
+    for which, folder in folders.items():
+        assert {f"{which}_{ending}" for ending in endings} < set(os.listdir(folder)), "the files of the original TD3"
+        subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
     kept = json.loads((tmp_path / "models/a/args.json").read_text())
     assert kept["seed"] == 3 and kept["hidden"] == 16 and kept["command"].startswith("python main.py --env Inverted")
     assert any(name.startswith("events.out.tfevents") for name in os.listdir("runs/a"))
 
     latest = TD3(5, 1, 1.0, hidden=16)
-    latest.load("models/a/latest", inference=True)
+    latest.load(find_checkpoint("a/latest"), inference=True)
     states = np.random.default_rng(0).normal(size=(5, 5))
     np.testing.assert_array_equal(latest.select_action(states), result.policy.select_action(states))
     assert not child_processes(), "no worker is left"
@@ -71,7 +75,7 @@ def test_the_best_policy_is_kept_when_later_ones_are_worse():
     """Evaluated again, models/a/best_* gives the best return of the curve."""
     result = main(**SMALL | {"max_timesteps": 2400}, name="a")
     best = TD3(5, 1, 1.0, hidden=16)
-    best.load("models/a/best")
+    best.load(find_checkpoint("a"))
     seen = eval_policy(best, PENDULUM, eval_episodes=2)
     assert seen.mean == pytest.approx(result.best)
 
@@ -127,10 +131,11 @@ def test_a_time_limit_is_not_stored_as_terminal(monkeypatch):
 
 def test_a_second_run_of_the_same_name_overwrites_nothing():
     first = main(**SMALL, name="a")
-    before = Path("models/a/best_actor").read_bytes()
+    path = f"{find_checkpoint('a')}_actor"
+    before = Path(path).read_bytes()
     second = main(**SMALL, name="a", seed=9)
     assert (first.name, second.name) == ("a", "a-2")
-    assert Path("models/a/best_actor").read_bytes() == before
+    assert f"{find_checkpoint('a')}_actor" == path and Path(path).read_bytes() == before
     assert os.path.exists("results/a-2.csv")
 
 
@@ -161,7 +166,7 @@ def start(root, *extra):
     words += ["--num-envs", "4", "--hidden", "16", "--name", "a", *extra]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.time() + 60
-    while not os.path.exists("models/a/best_actor"):
+    while not list(Path("models/a").glob("best_*")):
         assert process.poll() is None, process.stderr.read()
         assert time.time() < deadline
         time.sleep(0.05)
@@ -177,11 +182,10 @@ def test_an_interrupt_ends_cleanly_with_everything_saved(root, number):
     assert process.returncode == 0, err
     assert "Interrupted." in out and "Traceback" not in err
     assert not any(worker.is_running() for worker in workers)
-    assert not [name for name in os.listdir("models/a") if name.startswith(".")]
+    assert not list(Path("models/a").glob(".tmp-*"))
     for which in ("best", "latest"):
-        TD3(5, 1, 1.0, hidden=16).load(f"models/a/{which}")
-    with open("results/a.csv") as f:
-        assert len(list(csv.reader(f))) >= 3, "the curve ends with an evaluation of the moment of the interrupt"
+        TD3(5, 1, 1.0, hidden=16).load(find_checkpoint(f"a/{which}"))
+    assert out.endswith("Continue with: python main.py --resume a\n")
 
 
 def test_a_killed_run_leaves_a_whole_checkpoint_and_no_worker(root):
@@ -192,7 +196,7 @@ def test_a_killed_run_leaves_a_whole_checkpoint_and_no_worker(root):
     while time.time() < deadline and any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers):
         time.sleep(0.1)
     assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
-    TD3(5, 1, 1.0, hidden=16).load("models/a/best")
+    TD3(5, 1, 1.0, hidden=16).load(find_checkpoint("a"))
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------------------
@@ -262,7 +266,7 @@ def test_the_stop_button_of_a_notebook_returns_the_result_so_far(root, monkeypat
         arguments = f"env={PENDULUM!r}, start_timesteps=200, eval_freq=2000, num_envs=4, hidden=16, name='a'"
         client.execute(f"from main import main; result = main({arguments})")
         deadline = time.time() + 60
-        while not os.path.exists("models/a/best_actor"):
+        while not list(Path("models/a").glob("best_*")):
             assert time.time() < deadline
             time.sleep(0.1)
         manager.interrupt_kernel()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import os
 import shlex
 from dataclasses import dataclass
@@ -9,14 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import psutil
 import tyro
 from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-Count = Annotated[int, Ge(1)]
-NonNegative = Annotated[float, Ge(0)]
-Positive = Annotated[float, Gt(0)]
+Count = Annotated[int, Ge(1), Le(10**12)]
+Minutes = Annotated[float, Ge(0), Le(10**6)]
+Noise = Annotated[float, Ge(0), Le(10)]
 
 
 @dataclass
@@ -31,15 +33,15 @@ class Args:
     """Id of a registered environment, or module:id of one that is registered when the module is imported."""
     seed: Annotated[int, Ge(0)] = 0
     """Seed of networks, exploration, sampling and environments."""
-    start_timesteps: Annotated[int, Ge(0)] = 10_000
+    start_timesteps: Annotated[int, Ge(0), Le(10**12)] = 10_000
     """Number of environment steps with random actions before the first update."""
     eval_freq: Count = 50_000
     """Number of environment steps between evaluations."""
     max_timesteps: Count = 2_000_000
     """Number of environment steps of the run, summed over all environments."""
-    expl_noise: NonNegative = 0.02
+    expl_noise: Noise = 0.02
     """Standard deviation of the exploration noise, in units of max_action."""
-    expl_noise_max: NonNegative | None = 0.4
+    expl_noise_max: Noise | None = 0.4
     """Exploration noise of the last environment; from the first on it rises geometrically.  With None all have expl_noise."""
     batch_size: Count = 256
     """Number of transitions in the batch of an update."""
@@ -47,37 +49,45 @@ class Args:
     """Discount factor gamma, the value of a reward one step later."""
     tau: Annotated[float, Gt(0), Le(1)] = 0.005
     """Fraction of the way that the target networks move to the networks at each delayed update."""
-    policy_noise: NonNegative = 0.2
+    policy_noise: Noise = 0.2
     """Standard deviation of the target action noise, in units of max_action."""
-    noise_clip: NonNegative = 0.5
+    noise_clip: Noise = 0.5
     """Bound of the target action noise, in units of max_action."""
     policy_freq: Count = 2
     """Number of critic updates for each update of the actor and the target networks."""
     save_model: bool = True
     """Writing of checkpoints to models/NAME."""
+    save_replay_buffer: bool = True
+    """Whether the latest checkpoint has the replay buffer, without which a run cannot be resumed: 211 MB for 800,000 steps of the ant."""
+    checkpoint_minutes: Minutes = 3.0
+    """Minutes between two writings of the latest checkpoint.  It is also written at the end and after Ctrl-C."""
+    ignore_save_errors: bool = False
+    """Whether training goes on when a file cannot be written, for example because the disk is full."""
+    resume: str = ""
+    """Name of a run in models/ to continue from its latest checkpoint, with its own arguments; max_timesteps and max_minutes may be raised."""
     load_model: str = ""
     """Policy to start from, with its optimizers but an empty replay buffer: name of a run, its folder, or a path without "_actor"."""
     num_envs: Annotated[int, Ge(1), Le(1000)] = 16
     """Number of environments that run at the same time."""
-    workers: Annotated[int, Ge(0)] | None = None
+    workers: Annotated[int, Ge(0), Le(1000)] | None = None
     """Number of processes for the environments; 0 uses that of the learner.  The default is 1, and with cuda all other cores."""
-    utd_ratio: Positive = 0.125
+    utd_ratio: Annotated[float, Gt(0), Le(1000)] = 0.125
     """Number of updates for each environment step (update-to-data ratio).  The paper's is 1."""
-    lr: Positive = 7e-4
+    lr: Annotated[float, Gt(0), Le(1)] = 7e-4
     """Learning rate of actor and critics."""
-    hidden: Count = 256
+    hidden: Annotated[int, Ge(1), Le(10**6)] = 256
     """Units of each hidden layer."""
-    n_step: Count = 3
+    n_step: Annotated[int, Ge(1), Le(10**6)] = 3
     """Number of rewards summed before the value of the next state.  The paper's is 1."""
     bf16: bool | None = None
     """Matrix products in bfloat16.  The default is True on a CPU with instructions for them."""
     buffer_size: Count = 800_000
     """Number of transitions in the replay buffer."""
-    eval_episodes: Count = 10
+    eval_episodes: Annotated[int, Ge(1), Le(100_000)] = 10
     """Number of episodes in each evaluation."""
-    max_minutes: Positive | None = None
+    max_minutes: Annotated[float, Gt(0), Le(10**6)] | None = None
     """Wall-clock limit of the run, in minutes."""
-    threads: Count = 1
+    threads: Annotated[int, Ge(1), Le(1024)] = 1
     """Number of PyTorch threads.  More than the environments leave cores free for makes everything slower."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the networks.  auto is the CPU.  cuda is experimental."""
@@ -118,24 +128,45 @@ def make_args(**given: Any) -> Args:
 
     Raises:
         ValueError: one sentence that names the argument, the value and what was expected.
+        FileNotFoundError: there is no run of the name `resume`.
     """
     fields = [field.name for field in dataclasses.fields(Args)]
     for name in given:
         if name not in fields:
             near = difflib.get_close_matches(name, fields, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(fields)}."
-            raise ValueError(f"There is no argument '{name}': {hint}")
+            raise ValueError(f"There is no argument {shown(name)}: {hint}")
+    given = {name: _plain(value) for name, value in given.items()}
+    if given.get("resume"):
+        given |= _resumed(**given)
     recipe = given.get("recipe", "fast")
     try:
-        values = vars(RECIPES["paper" if recipe == "paper" else "fast"]) | {
-            name: _plain(value) for name, value in given.items()
-        }
-        args = Args(**vars(CheckedArgs(**values)))
+        args = Args(**vars(CheckedArgs(**vars(RECIPES["paper" if recipe == "paper" else "fast"]) | given)))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise ValueError(f"{name} is {given[name]!r}: {first['msg'].replace('Input', 'it', 1)}.") from None
+        raise ValueError(f"{name} is {shown(given[name])}: {first['msg'].replace('Input', 'it', 1)}.") from None
     return _decide(args)
+
+
+def _resumed(resume, **given):
+    """The arguments of the run to resume, of which `given` may raise some."""
+    file = Path("models", str(resume), "args.json")
+    if not (isinstance(resume, str) and is_file_name(resume) and file.is_file()):
+        known = ", ".join(sorted(path.parent.name for path in Path("models").glob("*/args.json"))) or "none yet"
+        raise FileNotFoundError(f"resume is {shown(resume)}: expected the name of a run in models/ ({known}).")
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        saved = {field.name: saved[field.name] for field in dataclasses.fields(Args) if field.name in saved}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"resume is {resume!r}, but '{file}' is not the args.json of a run.") from error
+    for name, value in given.items():
+        before = saved.get(name, getattr(Args, name))
+        raised = name in ("max_timesteps", "max_minutes") and None not in (value, before) and value > before
+        if value != before and not raised:
+            kept = "a resumed run can only raise it" if name.startswith("max_") else "a resumed run keeps its arguments"
+            raise ValueError(f"{name} is {shown(value)}, but the run '{resume}' has {before!r}: {kept}, so leave it out.")
+    return saved | given | {"resume": resume}
 
 
 def _plain(value):
@@ -148,38 +179,94 @@ def _decide(args):
     """Checks what depends on more than one value or on this machine, and decides what was left open."""
     import torch  # here, because `python main.py --help` need not wait for it
 
-    from envs.registry import find_env
-    from utils import EVAL_SEED
+    from envs.registry import dimensions, find_env
+    from utils import EVAL_SEED, find_checkpoint
 
     def expect(name, condition, expected):
         if not condition:
-            raise ValueError(f"{name} is {getattr(args, name)!r}: it should be {expected}.")
+            raise ValueError(f"{name} is {shown(getattr(args, name))}: it should be {expected}.")
 
-    expect(
-        "seed",
-        args.seed + args.num_envs <= EVAL_SEED,
-        f"at most {EVAL_SEED - args.num_envs}, because the seeds of evaluations begin at {EVAL_SEED}",
-    )
+    first_seed = EVAL_SEED - args.num_envs
+    expect("seed", args.seed <= first_seed, f"at most {first_seed}, because the seeds of evaluations begin at {EVAL_SEED}")
     if args.expl_noise_max is not None:
-        expect(
-            "expl_noise", args.expl_noise > 0, "greater than 0, because a geometric ladder up to expl_noise_max begins there"
-        )
+        why = "because a geometric ladder up to expl_noise_max begins there"
+        expect("expl_noise", args.expl_noise > 0, f"greater than 0, {why}")
         expect("expl_noise_max", args.expl_noise_max >= args.expl_noise, f"at least expl_noise, {args.expl_noise}")
-    expect("name", Path(args.name).name == args.name, "a file name without folders")
+    limit = args.max_timesteps
+    expect(
+        "start_timesteps", args.start_timesteps < limit, f"less than max_timesteps, {limit}, because nothing is learned before"
+    )
+    expect(
+        "name", is_file_name(args.name or "a"), "a file name that every system allows, without folders, of at most 200 bytes"
+    )
     expect("device", args.device != "cuda" or torch.cuda.is_available(), "'auto' or 'cpu', because PyTorch sees no CUDA device")
     expect("bf16", not (args.bf16 and args.device == "cuda"), "False or None with device='cuda', which computes in float32")
-    find_env(args.env)
+    if args.load_model and not args.resume:
+        find_checkpoint(args.load_model)
+    state_dim, action_dim, _ = dimensions(args.env)
+    longest = find_env(args.env).max_episode_steps
+    if longest is not None:
+        expect("n_step", args.n_step <= longest, f"at most {longest}, the steps of an episode")
 
     cuda = args.device == "cuda"
     # a learner on a CUDA device is fast enough for environments on all other cores, one on a core only for those on a second
     workers = max(1, (os.cpu_count() or 1) - 1) if cuda else 1
-    return dataclasses.replace(
+    args = dataclasses.replace(
         args,
         device="cuda" if cuda else "cpu",
         bf16=fast_bf16() and not cuda if args.bf16 is None else args.bf16,
         workers=workers if args.workers is None else args.workers,
-        name=args.name or f"{args.policy}_{args.env.split(':')[-1]}_{args.seed}",
+        name=args.name or f"{args.policy}_{args.env.split(':')[-1].replace('/', '-')}_{args.seed}",
     )
+    check_memory(args, state_dim, action_dim)
+    return args
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence; a very long one is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write integers of thousands of digits
+        text = f"an integer of {value.bit_length():,} bits"
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
+
+
+def is_file_name(name: str) -> bool:
+    """Whether Linux, macOS and Windows all allow a file of this name, with an ending added."""
+    reserved = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
+    return (
+        name.isprintable()
+        and not set(name) & set('<>:"/\\|?*')
+        and not name.startswith((".", " "))
+        and not name.endswith((".", " "))
+        and name.partition(".")[0].lower() not in reserved
+        and len(name.encode(errors="surrogateescape")) <= 200
+    )
+
+
+def check_memory(args: Args, state_dim: int, action_dim: int) -> None:
+    """Compares an estimate of what a run needs with the memory that is free.
+
+    Raises:
+        ValueError: it is too much; the sentence names the argument that needs most.
+    """
+    transition = 4 * (2 * state_dim + action_dim + 2)
+    copies = 2 if args.save_model and args.save_replay_buffer else 1  # a checkpoint copies the replay buffer first
+    layers = args.hidden * (args.hidden + state_dim + action_dim)
+    needed = {
+        "buffer_size": copies * transition * min(args.buffer_size, args.max_timesteps),
+        "batch_size": args.batch_size * (transition + 100 * args.hidden),  # activations and their gradients
+        "hidden": 3 * 4 * 8 * layers,  # three networks of float32: weights, targets, gradients, moments, and copies of them
+        "n_step": args.n_step * args.num_envs * transition,
+        "num_envs": args.num_envs * 30e6 + min(args.workers or 0, args.num_envs) * 150e6,
+    }
+    free = psutil.virtual_memory().available
+    most = max(needed, key=lambda name: needed[name])
+    if sum(needed.values()) > free:
+        raise ValueError(
+            f"{most} is {shown(getattr(args, most))}: such a run needs about {sum(needed.values()) / 1e9:,.1f} GB of memory, and "
+            f"{free / 1e9:,.1f} GB are free, so choose a smaller one."
+        )
 
 
 def fast_bf16() -> bool:

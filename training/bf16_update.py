@@ -30,6 +30,9 @@ class Layers:
         shapes: shapes of the weight and the bias of each layer, (H, I), (H,), (H, H), (H,), (O, H), (O,).
         count: K.
         dtype: torch.bfloat16, or torch.float32 for comparison.
+
+    Attributes:
+        vectors: all weights of the actor, and all of the critic, float32.
     """
 
     def __init__(self, shapes: list[torch.Size], count: int, dtype: torch.dtype) -> None:
@@ -162,6 +165,9 @@ class Bf16TD3(TD3):
     Args:
         *args, **kwargs: as for `TD3.TD3`.
         dtype: torch.bfloat16, or torch.float32 for comparison.
+
+    Attributes:
+        vectors: all weights of the actor, and all of the critic, float32.
     """
 
     def __init__(self, *args: Any, dtype: torch.dtype = torch.bfloat16, **kwargs: Any) -> None:
@@ -187,11 +193,12 @@ class Bf16TD3(TD3):
         self.actor_target_weights = Weights(linears(self.actor_target, first), self.actor_target_layers)
         self.critic_weights = Weights(linears(self.critic, first, second), self.critic_layers)
         self.critic_target_weights = Weights(linears(self.critic_target, first, second), self.critic_layers, first=2)
+        self.vectors = [self.actor_weights.vector, self.critic_weights.vector]
         self.actor_adam = Adam(self.actor_optimizer, self.actor_weights, self.dtype)
         self.critic_adam = Adam(self.critic_optimizer, self.critic_weights, self.dtype)
 
-    def load(self, filename: str | Path, inference: bool = False) -> None:
-        super().load(filename, inference)
+    def load(self, filename: str | Path, inference: bool = False, targets: bool = False) -> None:
+        super().load(filename, inference, targets)
         self._stack_weights()  # the target networks and the optimizer states are new tensors now
 
     @torch.no_grad()

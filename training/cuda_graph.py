@@ -46,8 +46,8 @@ class CudaGraphTD3(TD3):
         self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]] = {}
         self.inputs: FixedBatch | None = None
 
-    def load(self, filename: str | Path, inference: bool = False) -> None:
-        super().load(filename, inference)
+    def load(self, filename: str | Path, inference: bool = False, targets: bool = False) -> None:
+        super().load(filename, inference, targets)
         self._forget_graphs()  # they work on the tensors of before
 
     def train(self, replay_buffer: Any, batch_size: int = 256) -> dict[str, Tensor]:

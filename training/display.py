@@ -23,6 +23,8 @@ class TerminalDisplay:
 
     def update(self, timesteps: int) -> None:
         """Shows the number of environment steps so far."""
+        if not self.bar.n and timesteps:  # the first call of a resumed run, whose earlier steps do not count for the speed
+            self.bar.initial = self.bar.n = timesteps
         self.bar.update(min(timesteps, self.bar.total) - self.bar.n)
 
     def evaluated(self, curve: Curve) -> None:

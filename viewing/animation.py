@@ -83,6 +83,8 @@ def animate(
     titles = _default_titles(recordings, speed) if titles is None else titles
     if len(titles) != len(recordings):
         raise ValueError(f"got {len(titles)} titles for {len(recordings)} recordings: give one for each.")
+    if yaw is not None and not np.isfinite(yaw):
+        raise ValueError(f"yaw={yaw}: expected a direction in degrees, such as 90.")
     yaw = np.radians(_default_yaw(recordings) if yaw is None else yaw)
     with atomic_write(path) as part:
         panels = [(run, width, height, yaw, title) for run, title in zip(recordings, titles, strict=True)]
@@ -109,9 +111,10 @@ def _choose_steps(recordings, path, width, height, fps, seconds, start, speed):
         raise ValueError(f"'{path}' ends in '{path.suffix}': expected one of {', '.join(FORMATS)}.")
     if width < 64 or height < 64 or (path.suffix.lower() == ".mp4" and (width % 2 or height % 2)):
         raise ValueError(f"a frame is {width} x {height} pixels: expected at least 64 x 64, and even numbers for .mp4.")
-    if not 0 < fps <= 50 or not 0 < speed < np.inf or not start >= 0 or (seconds is not None and not seconds > 0):
-        given = f"fps={fps}, seconds={seconds}, start={start}, speed={speed}"
-        raise ValueError(f"{given}: expected positive numbers, and not more than 50 fps.")
+    if not 1 <= fps <= 50 or not 0.01 <= speed <= 1000:
+        raise ValueError(f"fps={fps}, speed={speed}: expected fps from 1 to 50, and speed from 0.01 to 1000.")
+    if not 0 <= start < np.inf or (seconds is not None and not 0 < seconds < np.inf):
+        raise ValueError(f"seconds={seconds}, start={start}: expected positive, finite numbers.")
     end = max(run.seconds for run in recordings)
     if start >= end:
         raise ValueError(f"start is {start} s, but the recording ends after {end:.1f} s: give an earlier one.")
