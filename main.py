@@ -6,6 +6,7 @@ if __name__ == "__main__":
     exit_on_interrupt()  # Ctrl-C during the imports below
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -131,6 +132,7 @@ def command_line(args: Any) -> None:
     """Trains a TD3 agent."""
     resumed = not isinstance(args, Args)
     result = main(**{name: value for name, value in vars(args).items() if not (resumed and value is None)})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is saved, and what is left takes a moment
     interrupted = "Interrupted.  " if result.interrupted else ""
     best = f"Best mean return {result.best:,.0f} after" if len(result.curve["timesteps"]) else "No evaluation in"
     print(f"{interrupted}{best} {result.seconds / 60:.1f} minutes.")

@@ -292,6 +292,7 @@ def _how_it_ended(exitcode):
 def _work(pipe, parents_pipe, env_fns):
     """A worker process: makes its environments, then executes commands until told to close or until the pipe breaks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the handler of the main process
     parents_pipe.close()  # otherwise this process would keep its own pipe open after the parent is gone
     envs = None
     with quiet([1]):

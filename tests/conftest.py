@@ -15,6 +15,12 @@ torch.set_num_threads(1)
 from utils import ReplayBuffer  # noqa: E402
 
 
+def pytest_addoption(parser):
+    """The numbers of a long run are in brackets."""
+    parser.addoption("--kills", type=int, default=8, help="how often test_resume.py kills a run [200]")
+    parser.addoption("--interrupts", type=int, default=9, help="how often test_resume.py presses Ctrl-C [100]")
+
+
 def child_processes(pid=None):
     """The descendants of a process, without the one in which multiprocessing keeps track of its resources under spawn."""
     children = psutil.Process(pid).children(recursive=True)

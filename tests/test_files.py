@@ -1,7 +1,6 @@
 """Files that are complete or not there."""
 
 import errno
-from pathlib import Path
 
 import pytest
 

@@ -2,6 +2,9 @@
 
 import copy
 import os
+import subprocess
+import sys
+import zipfile
 
 import gymnasium as gym
 import numpy as np
@@ -312,3 +315,33 @@ def test_a_policy_of_other_sizes_is_refused_and_changes_nothing(tmp_path):
 
 def test_actor_output_is_bounded_by_max_action():
     assert Actor(S, A, 3.0)(torch.randn(100, S) * 1e3).abs().max() <= 3.0
+
+
+@pytest.mark.parametrize("kind", ["expanded weight", "expanded bias", "expanded moments", "compressed"])
+def test_a_small_file_that_unpacks_to_40_gigabytes_is_refused_before_anything_is_allocated(tmp_path, kind, full_buffer, root):
+    agent = TD3(S, A, 1.0)
+    agent.train(full_buffer(S, A), 32)
+    agent.save(tmp_path / "ant")
+    path = tmp_path / ("ant_actor_optimizer" if kind == "expanded moments" else "ant_actor")
+    contents = torch.load(path, weights_only=True)
+    huge = torch.zeros(1).expand(100_000, 100_000)
+    if kind == "expanded weight":
+        contents["l2.weight"] = huge
+    elif kind == "expanded bias":
+        contents["l1.bias"] = torch.zeros(1).expand(10**10)
+    elif kind == "expanded moments":
+        contents["state"] = {0: {"step": torch.tensor(1.0), "exp_avg": huge, "exp_avg_sq": huge}}
+    torch.save(contents, path)
+    if kind == "compressed":
+        with zipfile.ZipFile(path) as stored, zipfile.ZipFile(tmp_path / "small", "w", zipfile.ZIP_DEFLATED) as small:
+            for entry in stored.infolist():
+                small.writestr(entry.filename, stored.read(entry))
+        os.replace(tmp_path / "small", path)
+    code = "import resource, sys; from TD3 import TD3; agent = TD3(5, 3, 1.0); from utils import load_policy\n"
+    code += "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+    code += "resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)\n"
+    code += f"try: agent.load({str(tmp_path / 'ant')!r})\nexcept ValueError as error: print(error)\n"
+    code += f"try: load_policy({str(tmp_path / 'ant')!r})\nexcept ValueError as error: print(error)\n"
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    sentence = f"'{path}' is not a checkpoint of weights alone: expected a file that TD3.save wrote."
+    assert seen.stdout.splitlines()[0] == sentence, seen.stderr

@@ -157,9 +157,11 @@ def _resumed(resume, **given):
         raise FileNotFoundError(f"resume is {shown(resume)}: expected the name of a run in models/ ({known}).")
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        saved = {field.name: saved[field.name] for field in dataclasses.fields(Args) if field.name in saved}
-    except (ValueError, TypeError) as error:
+        if not (isinstance(saved, dict) and {"env", "seed"} < saved.keys()):
+            raise ValueError
+    except ValueError as error:
         raise ValueError(f"resume is {resume!r}, but '{file}' is not the args.json of a run.") from error
+    saved = {field.name: saved[field.name] for field in dataclasses.fields(Args) if field.name in saved}
     for name, value in given.items():
         before = saved.get(name, getattr(Args, name))
         raised = name in ("max_timesteps", "max_minutes") and None not in (value, before) and value > before
