@@ -73,7 +73,7 @@ class LocalVectorEnv(EnvsOfOneProcess):
         self.log = EpisodeLog()
         self.pending_actions: np.ndarray | None = None
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """As Gymnasium's."""

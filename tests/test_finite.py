@@ -90,11 +90,13 @@ def test_a_bad_number_from_an_environment_is_named_and_nothing_of_it_is_kept(par
 
 
 def test_the_command_line_says_it_and_exits_with_1(root):
-    Path("breaking.py").write_text(
-        "import sys; sys.path.insert(0, %r)\nfrom test_finite import Breaking\nfrom envs.registry import register\n"
-        "register('B-v0', entry_point=Breaking, kwargs={'part': 'reward', 'value': 'nan'}, max_episode_steps=100)\n"
-        % str(root / "tests")
-    )
+    Path("breaking.py").write_text(f"""
+import sys
+sys.path.insert(0, {str(root / "tests")!r})
+from envs.registry import register
+from test_finite import Breaking
+register("B-v0", entry_point=Breaking, kwargs={{"part": "reward", "value": "nan"}}, max_episode_steps=100)
+""")
     options = [word for name, value in SMALL.items() for word in ("--" + name.replace("_", "-"), str(value))]
     words = [sys.executable, str(root / "main.py"), "--env", "breaking:B-v0", "--name", "a", *options]
     env = os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), str(root)])}
