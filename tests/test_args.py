@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -134,6 +135,26 @@ def test_any_value_of_any_argument_is_accepted_or_refused_in_one_sentence(values
     else:
         assert isinstance(args, Args) and args.device in ("cpu", "cuda")
         assert all(getattr(args, name) == value for name, value in values.items() if type(value) in (int, bool) or value)
+
+
+OPTIONS = ["--" + name.replace("_", "-") for name in FIELDS if name not in ("recipe", "resume")]
+WORDS = st.one_of(st.text(), st.integers().map(str), st.floats().map(str), st.just("1e999"), st.just("None"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(option=st.sampled_from(OPTIONS), word=WORDS)
+def test_any_word_on_the_command_line_is_accepted_or_refused(option, word):
+    """tyro refuses with exit code 2 what is no number; the rest is one sentence of `make_args`."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            parsed = tyro.cli(Args, args=[option, word], default=RECIPES["fast"])
+        except SystemExit as ended:
+            assert ended.code in (0, 2)
+            return
+    try:
+        assert isinstance(make_args(**vars(parsed)), Args)
+    except (ValueError, FileNotFoundError) as error:
+        assert "\n" not in str(error)
 
 
 SMALL = {"env": "InvertedPendulumBulletEnv-v0", "start_timesteps": 8, "max_timesteps": 40, "eval_episodes": 1, "eval_freq": 40}

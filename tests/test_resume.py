@@ -207,6 +207,30 @@ def test_on_evaluation_sees_every_row_and_can_end_a_run():
     assert rows[1]["mean_return"] == result.curve["mean_return"][1] and not result.interrupted
 
 
+def test_the_command_line_resumes_and_refuses_other_arguments(root):
+    main(**SMALL | {"max_timesteps": 800}, name="a")
+    words = [sys.executable, str(root / "main.py"), "--resume"]
+
+    def run(*more):
+        return subprocess.run([*words, *more], capture_output=True, text=True)
+
+    seen = run("a", "--max-timesteps", "1600", "--seed", "0")
+    assert seen.returncode == 0 and seen.stdout.splitlines()[-1] == "Learning curve: results/a.csv, policies: models/a/", (
+        seen.stderr
+    )
+    assert_same_curve("a", main(**SMALL, name="whole").curve)
+    seen = run("a", "--max-timesteps", "2000", "--lr", "0.1")
+    assert seen.returncode == 1
+    assert seen.stderr == "lr is 0.1, but the run 'a' has 0.0007: a resumed run keeps its arguments, so leave it out.\n"
+    seen = run("b")
+    assert seen.returncode == 1 and seen.stderr.startswith("resume is 'b': expected the name of a run in models/ (a, whole).")
+
+
+def assert_same_curve(name, curve):
+    rows = Path(f"results/{name}.csv").read_text().splitlines()[1:]
+    assert [float(row.split(",")[2]) for row in rows] == curve["mean_return"].tolist()
+
+
 # --- real processes, real signals -----------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import pytest
 from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 
 from envs.registry import make_env, make_envs
-from envs.vector import final_states
+from envs.vector import WorkerError, final_states
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 9])
@@ -121,6 +121,37 @@ def test_a_killed_worker_is_noticed_and_the_others_closed(faulty):
     with pytest.raises(RuntimeError, match="Worker 1 of 2.*killed by SIGKILL"):
         faulty.step(np.zeros((3, 1)))
     assert not any(process.is_alive() for process in processes)
+
+
+class Verbose(gym.Env):
+    """Its observations do not fit into a pipe."""
+
+    observation_space = gym.spaces.Box(-1, 1, (5_000_000,))
+    action_space = gym.spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(5_000_000, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(5_000_000, np.float32), 0.0, False, False, {}
+
+
+def test_a_worker_that_is_killed_while_it_answers_is_noticed():
+    gym.register("Verbose-v0", Verbose)
+    envs = make_envs("Verbose-v0", 2, 2)
+    try:
+        envs.reset()
+        envs.step_async(np.zeros((2, 1), np.float32))
+        while not envs.pipes[0].poll(0.01):
+            pass
+        time.sleep(0.2)  # it has begun, and waits until somebody reads
+        envs.processes[0].kill()
+        with pytest.raises(WorkerError, match="^Worker 0 of 2, with 1 environments, failed: it was killed by SIGKILL"):
+            envs.step_wait()
+        assert not any(process.is_alive() for process in envs.processes)
+    finally:
+        envs.close()
+        gym.registry.pop("Verbose-v0")
 
 
 def test_workers_end_when_the_parent_is_killed(root):
