@@ -1,6 +1,8 @@
 """The learning curve of a run, `results/NAME.csv`."""
 
+import contextlib
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,15 @@ environment steps since the evaluation before, without the time of that evaluati
 
 
 def append_row(path: str | Path, row: list) -> None:
-    """Writes one row at the end of a CSV file, which is made if it is missing."""
-    with open(path, "a", newline="", encoding="utf-8") as f:
-        csv.writer(f).writerow(row)
+    """Writes one row at the end of a CSV file, which is made if it is missing.  An OSError leaves no part of the row."""
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as f:
+            csv.writer(f).writerow(row)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def read_curve(path: str | Path) -> dict[str, np.ndarray]:
