@@ -5,7 +5,6 @@ checkpoint, that of before or the new one.  The four files of the original TD3 h
 """
 
 import json
-import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from TD3 import read_checkpoint
-from training.files import AtomicFolder
+from training.files import AtomicFolder, remove_folder
 from utils import check_digests, newest_checkpoint
 
 
@@ -84,7 +83,7 @@ class Checkpoints:
         which = folder.path.name.partition("_")[0]
         for path in self.folder.glob(f"{which}_*"):
             if path != folder.path:
-                shutil.rmtree(path, ignore_errors=True)
+                remove_folder(path)
 
     def wait(self, finished_only: bool = False) -> None:
         """Waits until the thread has written its checkpoint.

@@ -109,6 +109,14 @@ class AtomicFolder:
             fsync(self.path.parent)
 
 
+def remove_folder(path: Path) -> None:
+    """Removes a folder that other processes see whole or not at all."""
+    temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+    with contextlib.suppress(OSError):  # on Windows, somebody may be reading in it; then it goes the next time
+        os.rename(path, temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def fsync(path: Path) -> None:
     """Waits until a file or folder is on the disk, so that a power cut does not undo what is done after it."""
     if path.is_dir() and os.name == "nt":
