@@ -49,7 +49,7 @@ def main(*, on_evaluation: Callable[[dict[str, float]], bool | None] | None = No
     from TD3 import TD3
     from training.bf16_update import Bf16TD3
     from training.cuda_graph import CudaGraphTD3
-    from training.finite import check_actions, check_steps, check_update
+    from training.finite import check_actions, check_losses, check_steps, check_weights
     from training.run import Run
     from utils import ReplayBuffer, find_checkpoint
     from viewing.curves import plot_curve
@@ -111,7 +111,9 @@ def main(*, on_evaluation: Callable[[dict[str, float]], bool | None] | None = No
             for _ in range(updates_due(t)):
                 losses |= policy.train(replay_buffer, args.batch_size)  # ... while this one learns
                 run.check()  # Ctrl-C
-            check_update(policy, losses, t)
+            check_losses(losses, policy, t)
+            if t // args.num_envs % 8 == 0:
+                check_weights(policy, t)
             next_states, rewards, terminated, truncated, infos = envs.step_wait()
             led_to = final_states(next_states, infos)
             check_steps(led_to, rewards, t + args.num_envs, envs)

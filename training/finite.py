@@ -58,31 +58,45 @@ def check_steps(states: np.ndarray, rewards: np.ndarray, timesteps: int, envs: A
         )
 
 
-def check_update(policy: Any, losses: dict[str, torch.Tensor], timesteps: int) -> None:
-    """The losses and the weights after some updates.
+def check_losses(losses: dict[str, torch.Tensor], policy: Any, timesteps: int) -> None:
+    """The losses after some updates.
 
     Args:
+        losses: as `train` returned them.
         policy: the agent.
-        losses: as its `train` returned them.
         timesteps: environment steps so far.
 
     Raises:
         NonFiniteError: one of them is not finite.
     """
-    networks = (policy.actor, policy.critic)
-    # A look at every weight, because bfloat16 products can hide a nan from the losses.  Bf16TD3 has them in two vectors.
-    weights = getattr(policy, "vectors", None) or [p.detach() for network in networks for p in network.parameters()]
-    if math.isfinite(sum(float(part.sum()) for part in weights)) and all(math.isfinite(loss) for loss in losses.values()):
-        return
-    when = f"after {timesteps:,} steps{_since(policy)}"
     for name, loss in losses.items():
         if not math.isfinite(loss):
-            raise NonFiniteError(f"{name} is {float(loss)} {when}: training has diverged, so try a smaller lr.")
-    for part, network in zip(("actor", "critic"), networks, strict=True):
+            raise NonFiniteError(
+                f"{name} is {float(loss)} after {timesteps:,} steps{_since(policy)}: training has diverged, so try a smaller lr."
+            )
+
+
+def check_weights(policy: Any, timesteps: int) -> None:
+    """Every weight of an agent, because bfloat16 products can hide a nan from the losses.  It takes a twentieth of an update.
+
+    Args:
+        policy: the agent.
+        timesteps: environment steps so far.
+
+    Raises:
+        NonFiniteError: one of them is not finite.
+    """
+    networks = {"actor": policy.actor, "critic": policy.critic}
+    # Bf16TD3 has all weights in two vectors, and a sum is not finite if one number in it is not
+    vectors = getattr(policy, "vectors", None) or [p.detach() for network in networks.values() for p in network.parameters()]
+    if math.isfinite(sum(float(vector.sum()) for vector in vectors)):
+        return
+    for part, network in networks.items():
         for name, parameter in network.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise NonFiniteError(
-                    f"A weight in {part}.{name} is not finite {when}: training has diverged, so try a smaller lr."
+                    f"A weight in {part}.{name} is not finite after {timesteps:,} steps{_since(policy)}: "
+                    "training has diverged, so try a smaller lr."
                 )
 
 

@@ -26,7 +26,7 @@ from training.cli import in_notebook
 from training.curve import CURVE_COLUMNS, append_row
 from training.display import Curve, NotebookDisplay, TerminalDisplay
 from training.files import atomic_write, has_unfinished, readable_errors, remove_unfinished
-from training.finite import NonFiniteError
+from training.finite import NonFiniteError, check_weights
 from utils import MAX_EVAL_ENVS, eval_policy
 
 
@@ -368,6 +368,7 @@ class Run:
         Raises:
             StopTraining: the run was interrupted.
         """
+        check_weights(policy, timesteps)
         steps, since = self.rated_at
         rate = (timesteps - steps) / (time.perf_counter() - since)
         evaluation = eval_policy(
@@ -401,6 +402,7 @@ class Run:
 
     def _save_latest(self, wait=False):
         timesteps, states, actions = self.position()
+        check_weights(self.policy, timesteps)
         buffer = self.replay_buffer.state_dict()
         transitions = buffer.pop("transitions")
         rows = scheduled(self.rows, self.args.eval_freq)
