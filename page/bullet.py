@@ -112,9 +112,10 @@ def compile_file(folder: Path, source: Path, made: Path) -> None:
 
 
 def up_to_date(made: Path, sources: list[Path]) -> bool:
-    """Whether a file was made from these sources.  Their hash is kept next to it, because a checkout changes times."""
+    """Whether a file was made from these sources.  Their hash is kept, because a checkout changes times."""
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    stamp = made.with_name(f"{made.name}.sha256")
+    stamp = CACHE / "stamps" / f"{made.name}.sha256"
+    stamp.parent.mkdir(parents=True, exist_ok=True)
     if made.exists() and stamp.exists() and stamp.read_text("ascii") == digest:
         return True
     stamp.write_text(digest, encoding="ascii")
