@@ -4,18 +4,20 @@ import html
 import json
 import os
 import re
-import subprocess
+import shutil
 import tomllib
 from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
+from traitlets.config import Config
 
+from page import bullet
 from utils import REPO_ROOT
 
 HERE = Path(__file__).resolve().parent
 
-OPENING = "", "This ant is alive: click the ground, and it walks there."
+OPENING = "", "A trained ant. Click the ground, and it walks there."
 LIVE = {
     "base_ant.gif": ("policy=base_ant_final&targets=1000,0", "The sprinter. Its target is a kilometre ahead."),
     "stuck_ant.gif": ("policy=base_ant_final&targets=-20,14", "The sprinter with a target behind it. Click to try others."),
@@ -36,6 +38,7 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
+<link rel="stylesheet" href="katex/katex.min.css">
 <link rel="stylesheet" href="article.css">
 </head>
 <body>
@@ -57,7 +60,7 @@ def repository_url() -> str:
 
 
 def write_article(site: Path, notebook: Path = REPO_ROOT / "ModifyingRL.ipynb") -> None:
-    """Writes `article.html` and `article.css`, with pictures inside.  Nothing is loaded from elsewhere.
+    """Writes `article.html`, its style, and the fonts of its formulas.  Nothing is loaded from elsewhere.
 
     Args:
         site: the folder of the page.
@@ -77,24 +80,31 @@ def write_article(site: Path, notebook: Path = REPO_ROOT / "ModifyingRL.ipynb") 
     for cell in cells.cells:
         if cell.cell_type == "markdown":
             cell.source = MATH.sub(set_aside, cell.source)
-    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True)
-    body, _ = exporter.from_notebook_node(cells)
-    for k, mathml in enumerate(render_math(formulas)):
-        body = body.replace(f"FORMULA{k}ALUMROF", mathml)
+    config = Config({"CSSHTMLHeaderPreprocessor": {"style": "friendly"}})
+    exporter = HTMLExporter(
+        config, template_name="basic", exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True
+    )
+    body, resources = exporter.from_notebook_node(cells)
+    for k, formula in enumerate(render_math(formulas)):
+        body = body.replace(f"FORMULA{k}ALUMROF", formula)
     body = re.sub(r"<script.*?</script>", "", body, flags=re.S)
     body = re.sub(r'<p><img alt="[^"]*" src="animations/([^"]+)"\s*/?></p>', lambda match: live(*LIVE[match[1]]), body)
     body = body.replace("</h1>", f"</h1>\n{live(*OPENING)}", 1)
     body = re.sub(r'<a href="(?!https?:|#)([^"]+)">(.*?)</a>', link_to_repository, body, flags=re.S)
     page = PAGE.format(title=html.escape(title[1] if title else notebook.stem), body=body)
     (site / "article.html").write_text(page, encoding="utf-8")
-    (site / "article.css").write_text(stylesheet(), encoding="utf-8")
+    code = "\n".join(resources["inlining"]["css"])
+    (site / "article.css").write_text((HERE / "src/article.css").read_text("utf-8") + code, encoding="utf-8")
+    katex = HERE / "node_modules/katex/dist"
+    (site / "katex/fonts").mkdir(parents=True, exist_ok=True)
+    shutil.copy(katex / "katex.min.css", site / "katex/katex.min.css")
+    for font in (katex / "fonts").glob("*.woff2"):
+        shutil.copy(font, site / "katex/fonts" / font.name)
 
 
 def render_math(formulas: list[tuple[str, bool]]) -> list[str]:
-    """MathML of formulas in TeX, (source, whether it stands alone)."""
-    command = ["node", str(HERE / "math.mjs")]
-    done = subprocess.run(command, input=json.dumps(formulas), capture_output=True, text=True, encoding="utf-8", check=True)
-    return json.loads(done.stdout)
+    """The HTML of formulas in TeX, (source, whether it stands alone)."""
+    return json.loads(bullet.run(["node", str(HERE / "math.mjs")], input=json.dumps(formulas)))
 
 
 def live(options: str, caption: str) -> str:
@@ -108,10 +118,3 @@ def link_to_repository(match: re.Match) -> str:
     """A link to a file of the repository, or its text alone where the address is not known."""
     url = repository_url()
     return f'<a href="{url}/blob/HEAD/{match[1]}">{match[2]}</a>' if url else match[2]
-
-
-def stylesheet() -> str:
-    """The style of the article, with the colours of its code."""
-    from pygments.formatters import HtmlFormatter
-
-    return (HERE / "src/article.css").read_text("utf-8") + HtmlFormatter(style="friendly").get_style_defs(".highlight") + "\n"

@@ -1,25 +1,20 @@
 """The page on which the ant walks in the browser: `make page` builds it in `page/build/site` and serves it.
 
-    python page/build.py --no-serve     only builds it
+python -m page.build --no-serve     only builds it
 """
 
-import base64
 import functools
-import gzip
 import http.server
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import bullet
-from article import write_article
-from policies import export_policies
-
+from page import bullet
+from page.article import write_article
+from page.policies import export_policies
 from training.cli import run_cli
+from viewing.web_export import pack
 
 HERE = Path(__file__).resolve().parent
 SITE = bullet.CACHE / "site"
@@ -64,18 +59,14 @@ def build(site: Path = SITE, workers: int | None = None) -> Path:
 
 def install_packages() -> None:
     """Installs the packages of `package-lock.json` unless that is done."""
-    if not bullet.up_to_date(HERE / "node_modules/.package-lock.json", [HERE / "package-lock.json"]):
-        bullet.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    if not bullet.up_to_date(HERE / "node_modules/.package-lock.json", [HERE / "package-lock.json"], command):
+        bullet.run(command)
 
 
 def policy_files(site: Path) -> list[str]:
     """The names of the exported policies and of their list."""
     return sorted(f"policies/{path.name}" for path in (site / "policies").iterdir())
-
-
-def pack(data: bytes) -> str:
-    """A file as it is kept inside a page: gzipped, in base64."""
-    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode("ascii")
 
 
 def one_file(site: Path, files: dict[str, str]) -> str:
@@ -103,6 +94,7 @@ def write_licenses(site: Path) -> None:
         "Bullet Physics, from the sources of PyBullet 3.2.7": bullet.unpack() / "LICENSE.txt",
         "Parts of Bullet, and what Emscripten adds": HERE / "src/third_party.txt",
         "three.js": HERE / "node_modules/three/LICENSE",
+        "KaTeX, in the article": HERE / "node_modules/katex/LICENSE",
     }
     parts = [f"{title}\n{'=' * len(title)}\n\n{path.read_text('utf-8').strip()}\n" for title, path in texts.items()]
     (site / "licenses.txt").write_text("\n\n".join(parts), encoding="utf-8")
@@ -130,11 +122,22 @@ def main(serve: bool = True, port: int = 8010) -> None:
     print(f"The page is in {os.path.relpath(site)}.", flush=True)
     if not serve:
         return
-    handler = functools.partial(Handler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        print(f"It is served at http://127.0.0.1:{server.server_port}. To end this, press Ctrl-C.", flush=True)
+    with server_of(site, port) as server:
+        taken = f" (port {port} is taken)" if port not in (0, server.server_port) else ""
+        print(f"It is served at http://127.0.0.1:{server.server_port}{taken}. To end this, press Ctrl-C.", flush=True)
         server.serve_forever()
 
 
+def server_of(site: Path, port: int) -> http.server.ThreadingHTTPServer:
+    """A server of a folder on this machine alone, on a free port if the wanted one is taken."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port is {port}: expected 0 to 65535, where 0 is any free port.")
+    handler = functools.partial(Handler, directory=str(site))
+    try:
+        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError:
+        return http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+
 if __name__ == "__main__":
-    run_cli(main, prog="python page/build.py")
+    run_cli(main, prog="python -m page.build")

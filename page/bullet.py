@@ -37,9 +37,16 @@ COMPILE += ["-Isrc", "-Iexamples", "-Iexamples/ThirdPartyLibs", "-Iexamples/Shar
 
 # The code around the compiled file is an ES module that asks neither the browser nor Node for anything: `physics.js` loads the file.
 LINK = ["-O2", "-sENVIRONMENT=web", "-sMODULARIZE=1", "-sEXPORT_ES6=1", "-sUSE_ES6_IMPORT_META=0"]
-LINK += ["-sALLOW_MEMORY_GROWTH=1", "-sINITIAL_MEMORY=33554432", "-sEXPORTED_RUNTIME_METHODS=FS", "-sEXPORTED_FUNCTIONS=_malloc"]
+LINK += [
+    "-sALLOW_MEMORY_GROWTH=1",
+    "-sINITIAL_MEMORY=33554432",
+    "-sEXPORTED_RUNTIME_METHODS=FS",
+    "-sEXPORTED_FUNCTIONS=_malloc",
+]
 
-SOFT_BODY = re.compile(r"\t\tif \(bodyHandle->m_softBody\)\n\t\t\{\n\t\t\tbtSoftBody\* psb[^\n]*\n\s*int numTetra.*?\n\t\t\}\n", re.S)
+SOFT_BODY = re.compile(
+    r"\t\tif \(bodyHandle->m_softBody\)\n\t\t\{\n\t\t\tbtSoftBody\* psb[^\n]*\n\s*int numTetra.*?\n\t\t\}\n", re.S
+)
 """A block about soft bodies that Bullet forgets to leave out with the others."""
 
 
@@ -67,9 +74,9 @@ def build(workers: int | None = None) -> tuple[Path, Path]:
         list(pool.map(lambda job: compile_file(*job), jobs))
     made = CACHE / "bullet.mjs", CACHE / "bullet.wasm"
     files = [job[2] for job in jobs]
-    if not up_to_date(made[1], [*files, Path(__file__)]):
-        embed = [f"--embed-file={name}@/{Path(name).name}" for name in MODELS]
-        run(["em++", *LINK, *embed, *map(str, files), "-o", str(made[0])], cwd=folder)
+    command = ["em++", *LINK, *(f"--embed-file={name}@/{Path(name).name}" for name in MODELS), "-o", str(made[0])]
+    if not up_to_date(made[1], files, command):
+        run([*command, *map(str, files)], cwd=folder)
     return made
 
 
@@ -107,13 +114,15 @@ def wanted(name: str) -> bool:
 
 def compile_file(folder: Path, source: Path, made: Path) -> None:
     """Compiles one file, with the folder as the current one so that the paths inside the result are relative."""
-    if not up_to_date(made, [folder / source, Path(__file__)]):
-        run(["em++", *COMPILE, "-c", str(source), "-o", str(made)], cwd=folder)
+    command = ["em++", *COMPILE, "-c", str(source), "-o", str(made)]
+    if not up_to_date(made, [folder / source], command):
+        run(command, cwd=folder)
 
 
-def up_to_date(made: Path, sources: list[Path]) -> bool:
-    """Whether a file was made from these sources.  Their hash is kept, because a checkout changes times."""
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+def up_to_date(made: Path, sources: list[Path], command: list[str]) -> bool:
+    """Whether a file was made from these sources with this command.  Their hash is kept, because a checkout changes times."""
+    parts = [*(source.read_bytes() for source in sources), " ".join(command).encode()]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
     stamp = CACHE / "stamps" / f"{made.name}.sha256"
     stamp.parent.mkdir(parents=True, exist_ok=True)
     if made.exists() and stamp.exists() and stamp.read_text("ascii") == digest:
@@ -129,11 +138,12 @@ def require(program: str, package: str) -> None:
         raise RuntimeError(f"'{program}' is missing: install {package}, then run the same command again.")
 
 
-def run(command: list[str], cwd: Path = HERE) -> str:
-    """Runs a program and returns what it wrote to stdout.  Raises a RuntimeError with its messages if it fails."""
+def run(command: list[str], cwd: Path = HERE, input: str | None = None) -> str:
+    """Runs a program, gives it a text to read if there is one, and returns what it wrote to stdout.  Raises a RuntimeError with its messages if it fails."""
     # Emscripten finds the JavaScript parser that it needs, acorn, among the packages of package.json.
     env = {**os.environ, "NODE_PATH": str(HERE / "node_modules")}
-    done = subprocess.run([shutil.which(command[0]) or command[0], *command[1:]], cwd=cwd, env=env, capture_output=True, text=True)
+    command = [shutil.which(command[0]) or command[0], *command[1:]]
+    done = subprocess.run(command, cwd=cwd, env=env, input=input, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         raise RuntimeError(f"{Path(command[0]).name} failed:\n{(done.stderr or done.stdout).strip()[-3000:]}")
     return done.stdout

@@ -1,19 +1,13 @@
-"""Exports policies for the page: of each the actor alone, in one small file, and a list of them.
-
-An export is the word TD3ACTOR, the sizes of state, hidden layer and action as uint32, and then weight and bias of the three
-layers as float32, all little-endian, the weights row by row as in PyTorch.
-"""
+"""The policies of the page: of each the actor alone, in one small file, and a list of them."""
 
 import json
-import struct
 from pathlib import Path
 
 import torch
 
 from TD3 import Actor
 from utils import REPO_ROOT, load_policy, training_env
-
-MAGIC = b"TD3ACTOR"
+from viewing.web_export import export_actor
 
 SHIPPED = [
     ("random_circle_final", "any point"),
@@ -25,14 +19,6 @@ SHIPPED = [
 """Names of policies in `models`, and what the page calls them.  Those that are not there are left out."""
 
 UNTRAINED = "untrained"
-
-
-def export_actor(actor: Actor) -> bytes:
-    """The export of an actor: 301,104 bytes for the ant's."""
-    layers = [actor.l1, actor.l2, actor.l3]
-    sizes = struct.pack("<3I", actor.l1.in_features, actor.l1.out_features, actor.l3.out_features)
-    arrays = [tensor.detach().cpu().numpy().astype("<f4").tobytes() for each in layers for tensor in (each.weight, each.bias)]
-    return MAGIC + sizes + b"".join(arrays)
 
 
 def export_policies(folder: Path) -> list[dict]:

@@ -1,16 +1,15 @@
 """Records what the Python environment does, for the tests of the JavaScript one: every input and every output of each step.
 
-    python page/record_fixtures.py episode.json
+python -m page.record_fixtures episode.json
 """
 
 import copy
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from envs.registry import make_env
 from utils import load_policy
@@ -20,7 +19,7 @@ TARGET, LATER_TARGET, LATER = (3.0, 2.0), (-4.0, 1.0), 220
 """The ant reaches the first target, is then given a random one, and in step `LATER` another one."""
 
 
-def physics_state(robot):
+def physics_state(robot: Any) -> list[float]:
     """(29,) pose and velocities of the torso, then angle and speed of each joint, as `get_state` of physics.cpp."""
     p, body = robot._p, robot.objects[0]
     base, velocity = p.getBasePositionAndOrientation(body), p.getBaseVelocity(body)
@@ -28,10 +27,10 @@ def physics_state(robot):
     return [*base[0], *base[1], *velocity[0], *velocity[1], *(x for joint in joints for x in joint[:2])]
 
 
-def record(path, steps=STEPS):
+def record(path: str | Path, steps: int = STEPS) -> None:
     """Writes an episode in which the actions are those of a policy with noise."""
     policy, rng = load_policy(MODEL), np.random.default_rng(SEED)
-    env = make_env(ENV).unwrapped
+    env: Any = make_env(ENV).unwrapped
     state, _ = env.reset(seed=SEED, options={"target": TARGET})
     robot = env.robot
     episode = {"target": TARGET, "first_state": state.tolist(), "physics": [physics_state(robot)], "steps": []}

@@ -26,6 +26,8 @@ class App {
     this.plot = new Plot(element("plot"));
     Object.assign(this, { paused: false, slow: false, visible: true, behind: 0, frames: 0, slowFrames: 0 });
     this.listen();
+    this.resize();
+    this.view.resetCamera();
     this.setWorld(Object.hasOwn(WORLDS, options.get("world")) ? options.get("world") : "earth");
     requestAnimationFrame((now) => this.frame(now, now));
   }
@@ -82,7 +84,7 @@ class App {
       if (still && event.timeStamp - pressed.timeStamp < 500) this.click(event);
       pressed = null;
     });
-    new ResizeObserver(() => this.view.resize()).observe(canvas);
+    new ResizeObserver(() => this.resize()).observe(canvas);
     new IntersectionObserver(([entry]) => (this.visible = entry.isIntersecting)).observe(canvas);
 
     for (const { name, label } of this.policies) element("policy").append(new Option(label, name));
@@ -98,6 +100,14 @@ class App {
       event.preventDefault();
       this.openFiles(await droppedFiles(event.dataTransfer));
     });
+  }
+
+  /** Fits the picture to its place. The panel covers the right side, or on a phone the lower one. */
+  resize() {
+    const [panel, page] = [element("panel").getBoundingClientRect(), element("scene").getBoundingClientRect()];
+    const embedded = document.body.classList.contains("embed");
+    const below = panel.width > 0.6 * page.width;
+    this.view.resize(embedded || below ? 0 : page.right - panel.left, embedded || !below ? 0 : page.bottom - panel.top);
   }
 
   click(event) {

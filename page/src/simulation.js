@@ -6,7 +6,7 @@ export const STEPS_PER_SECOND = 1 / DT;
 export const WORLDS = {
   earth: EARTH,
   moon: { gravity: 1.62, friction: 0.8 },
-  ice: { gravity: 9.8, friction: 0.1 },
+  ice: { gravity: 9.8, friction: 0.2 },
 };
 
 const MAX_TARGETS = 50;

@@ -61,7 +61,7 @@ const BODIES = [
 const [TORSO_RADIUS, LEG_RADIUS] = [0.25, 0.08];
 
 const MAX_CLICK_DISTANCE = 60; // near the horizon, a pixel is a large distance
-const ARROW_DISTANCE = 9; // from here on an arrow at the ant points to the target, in metres
+const ARROW_DISTANCE = 15; // from here on an arrow at the ant points to the target, in metres
 const MAX_TRAIL = 600;
 const SUN = new Vector3(-2.2, 1.6, 4.6);
 
@@ -108,13 +108,14 @@ export class View {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    this.renderer = new WebGLRenderer({ canvas, antialias: true, powerPreference: "high-performance" });
+    const software = (this.software = drawsInSoftware());
+    this.renderer = new WebGLRenderer({ canvas, antialias: !software, powerPreference: "high-performance" });
     this.renderer.shadowMap.enabled = true;
-    this.pixelRatio = Math.min(window.devicePixelRatio || 1, 2);
+    this.pixelRatio = software ? 1 : Math.min(window.devicePixelRatio || 1, 2);
     this.scene = new Scene();
     this.camera = new PerspectiveCamera(38, 1, 0.1, 500);
     this.camera.up.set(0, 0, 1);
-    this.center = new Vector3(0, 0, 0.3); // what the camera follows
+    this.center = new Vector3(0, 0, 0.45); // what the camera follows
     this.controls = new OrbitControls(this.camera, canvas);
     Object.assign(this.controls, { enablePan: false, enableDamping: true, minDistance: 2, maxDistance: 60, maxPolarAngle: 1.5 });
     this.addWorld();
@@ -127,6 +128,7 @@ export class View {
   }
 
   addWorld() {
+    const { software } = this;
     const uniforms = { light: {}, dark: {}, horizon: {}, zenith: {} };
     for (const uniform of Object.values(uniforms)) uniform.value = new Vector3();
     this.uniforms = uniforms;
@@ -139,7 +141,9 @@ export class View {
       new ShaderMaterial({ uniforms, vertexShader: SKY_VERTEX, fragmentShader: SKY_FRAGMENT, side: DoubleSide, depthWrite: false }),
     );
     sky.frustumCulled = false;
-    sky.renderOrder = -1;
+    // The sky comes last and the ground before it, so that nothing is drawn that something else then covers.
+    sky.renderOrder = 2;
+    this.ground.renderOrder = 1;
     const stars = new Float32Array(3 * 700);
     for (let i = 0; i < stars.length; i += 3) {
       const direction = new Vector3().randomDirection();
@@ -151,10 +155,10 @@ export class View {
     this.hemisphere = new HemisphereLight(0xffffff, 0xc8d2dc, 1.9);
     this.sun = new DirectionalLight(0xfff4e4, 2.1);
     this.sun.castShadow = true;
-    this.sun.shadow.mapSize.set(1024, 1024);
-    Object.assign(this.sun.shadow.camera, { left: -2.2, right: 2.2, top: 2.2, bottom: -2.2, near: 0.5, far: 14 });
+    this.sun.shadow.mapSize.setScalar(software ? 512 : 1024);
+    Object.assign(this.sun.shadow.camera, { left: -1.9, right: 1.9, top: 1.9, bottom: -1.9, near: 0.5, far: 14 });
     Object.assign(this.sun.shadow, { radius: 5, bias: -0.002 });
-    this.shadow = new Mesh(new PlaneGeometry(9, 9), new ShadowMaterial({ color: 0x1e2430, opacity: 0.34 }));
+    this.shadow = new Mesh(new CircleGeometry(2.4, 32), new ShadowMaterial({ color: 0x1e2430, opacity: 0.34 }));
     this.shadow.receiveShadow = true;
     this.shadow.position.z = 0.004;
     this.scene.add(sky, this.stars, this.ground, this.shadow, this.hemisphere, new AmbientLight(0xffffff, 0.35), this.sun, this.sun.target);
@@ -167,14 +171,14 @@ export class View {
       const body = new Group();
       let mesh;
       if (link === 0) {
-        mesh = new Mesh(new SphereGeometry(TORSO_RADIUS, 40, 28), torso);
+        mesh = new Mesh(new SphereGeometry(TORSO_RADIUS, 36, 24), torso);
       } else {
-        mesh = new Mesh(new CapsuleGeometry(LEG_RADIUS, length * Math.SQRT2, 8, 18), x > 0 ? front : hind);
+        mesh = new Mesh(new CapsuleGeometry(LEG_RADIUS, length * Math.SQRT2, 6, 16), x > 0 ? front : hind);
         mesh.position.set((x * length) / 2, (y * length) / 2, 0);
         mesh.quaternion.setFromUnitVectors(new Vector3(0, 1, 0), new Vector3(x, y, 0).normalize());
       }
       mesh.castShadow = true;
-      mesh.receiveShadow = true;
+      mesh.receiveShadow = !this.software;
       body.add(mesh);
       this.scene.add(body);
       return { link, body };
@@ -238,14 +242,19 @@ export class View {
     this.renderer.setClearColor(new Color(LOOKS[name].horizon));
   }
 
-  /** Fits the picture to the size of the canvas on the page. */
-  resize() {
+  /**
+   * Fits the picture to the size of the canvas on the page.
+   * @param {number} [right]  width of what covers its right side, in pixels
+   * @param {number} [bottom]  height of what covers its lower side, in pixels
+   */
+  resize(right = this.covered?.[0] ?? 0, bottom = this.covered?.[1] ?? 0) {
+    this.covered = [right, bottom];
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;
     this.renderer.setPixelRatio(this.pixelRatio);
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
-    this.camera.updateProjectionMatrix();
+    this.camera.setViewOffset(width, height, right / 2, bottom / 2, width, height); // the ant is in the middle of the rest
   }
 
   /** Draws fewer pixels, and later no shadow, on a machine that is too slow. Returns whether there was anything to leave out. */
@@ -267,7 +276,7 @@ export class View {
   /** Puts the camera behind the ant, to its right. */
   resetCamera() {
     const distance = this.camera.aspect < 1 ? 10 : 7.5;
-    const [yaw, pitch] = [(40 / 180) * Math.PI, (22 / 180) * Math.PI];
+    const [yaw, pitch] = [(40 / 180) * Math.PI, (15 / 180) * Math.PI];
     const back = new Vector3(-Math.cos(yaw) * Math.cos(pitch), -Math.sin(yaw) * Math.cos(pitch), Math.sin(pitch));
     this.camera.position.copy(this.center).addScaledVector(back, distance);
     this.controls.target.copy(this.center);
@@ -333,7 +342,7 @@ export class View {
   /** Moves the camera with the ant, smoothly, and the light and the ground with both. */
   follow(seconds) {
     const ant = this.bodies[0].body.position;
-    const goal = new Vector3(ant.x, ant.y, 0.3);
+    const goal = new Vector3(ant.x, ant.y, 0.45);
     const jump = goal.distanceTo(this.center) > 8;
     const before = this.center.clone();
     this.center.lerp(goal, jump ? 1 : 1 - Math.exp(-seconds * 6));
@@ -378,7 +387,9 @@ export class View {
     }
     const [x, y] = targets[0];
     const [dx, dy] = [x - current[0], y - current[1]];
-    this.arrow.visible = Math.hypot(dx, dy) > ARROW_DISTANCE;
+    const seen = new Vector3(x, y, 0.7).project(this.camera);
+    const inSight = Math.abs(seen.x) < 1 && Math.abs(seen.y) < 1 && seen.z < 1;
+    this.arrow.visible = !inSight || Math.hypot(dx, dy) > ARROW_DISTANCE;
     this.arrow.position.set(current[0], current[1], 0.015);
     this.arrow.rotation.z = Math.atan2(dy, dx);
     this.wave(performance.now() / 1000);
@@ -396,6 +407,15 @@ export class View {
     const turn = Math.atan2(y, x) - Math.PI / 2;
     for (const flag of this.flags) flag.rotation.z = turn;
   }
+}
+
+/** Whether the browser draws without a graphics card. Then smooth edges would cost more than everything else. */
+function drawsInSoftware() {
+  const context = document.createElement("canvas").getContext("webgl2");
+  const info = context?.getExtension("WEBGL_debug_renderer_info");
+  const name = info ? context.getParameter(info.UNMASKED_RENDERER_WEBGL) : "";
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software/i.test(name);
 }
 
 /** The number of a target in a path, as a picture above its flag. */
