@@ -75,7 +75,7 @@ def write_article(site: Path, notebook: Path = REPO_ROOT / "ModifyingRL.ipynb") 
         if match[1]:
             return match[1]
         formulas.append((match[2] or match[3], bool(match[2])))
-        return f"FORMULA{len(formulas) - 1}ALUMROF"
+        return f"FORMULA{len(formulas) - 1}END"
 
     for cell in cells.cells:
         if cell.cell_type == "markdown":
@@ -86,9 +86,9 @@ def write_article(site: Path, notebook: Path = REPO_ROOT / "ModifyingRL.ipynb") 
     )
     body, resources = exporter.from_notebook_node(cells)
     for k, formula in enumerate(render_math(formulas)):
-        body = body.replace(f"FORMULA{k}ALUMROF", formula)
+        body = body.replace(f"FORMULA{k}END", formula)
     body = re.sub(r"<script.*?</script>", "", body, flags=re.S)
-    body = re.sub(r'<p><img alt="[^"]*" src="animations/([^"]+)"\s*/?></p>', lambda match: live(*LIVE[match[1]]), body)
+    body = re.sub(r'<p><img alt="[^"]*" src="animations/([^"]+)"\s*/?></p>', lambda match: animation(match, site), body)
     body = body.replace("</h1>", f"</h1>\n{live(*OPENING)}", 1)
     body = re.sub(r'<a href="(?!https?:|#)([^"]+)">(.*?)</a>', link_to_repository, body, flags=re.S)
     page = PAGE.format(title=html.escape(title[1] if title else notebook.stem), body=body)
@@ -112,6 +112,15 @@ def live(options: str, caption: str) -> str:
     query = html.escape(f"?embed&{options}" if options else "?embed")
     frame = f'<iframe src="index.html{query}" title="{html.escape(caption)}" loading="lazy"></iframe>'
     return f"<figure>{frame}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def animation(match: re.Match, site: Path) -> str:
+    """The live ant in place of an animation, or the animation itself if the page has no ant for it."""
+    if match[1] in LIVE:
+        return live(*LIVE[match[1]])
+    (site / "animations").mkdir(exist_ok=True)
+    shutil.copy(REPO_ROOT / "animations" / match[1], site / "animations" / match[1])
+    return match[0]
 
 
 def link_to_repository(match: re.Match) -> str:

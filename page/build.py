@@ -1,6 +1,6 @@
 """The page on which the ant walks in the browser: `make page` builds it in `page/build/site` and serves it.
 
-python -m page.build --no-serve     only builds it
+`make page ARGS=--no-serve` only builds it.
 """
 
 import functools

@@ -16,7 +16,8 @@ const largest = (a, b) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])
 function differences(env, result, k) {
   const recorded = episode.steps[k];
   const names = Object.keys(recorded.terms);
-  if (String(names) !== String(Object.keys(result.terms))) throw new Error(`step ${k} has the terms ${Object.keys(result.terms)}`);
+  if (String(names) !== String(Object.keys(result.terms)))
+    throw new Error(`step ${k} has the terms ${Object.keys(result.terms)}`);
   return {
     physics: largest(env.physics.state(), episode.physics[k + 1]),
     state: largest(result.state, recorded.state),

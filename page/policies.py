@@ -1,6 +1,7 @@
 """The policies of the page: of each the actor alone, in one small file, and a list of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -25,12 +26,13 @@ def export_policies(folder: Path) -> list[dict]:
     """Writes an export of each policy and `policies.json`, the list of them, in which the first is the one to begin with.
 
     Args:
-        folder: where to write.  It is made if it is missing.
+        folder: where to write.  What was there is removed.
 
     Returns:
         the list: for each policy its file, its name, what the page calls it, and the environment of its training.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     policies = []
     for name, label in SHIPPED:
         if (REPO_ROOT / "models" / name).is_dir():

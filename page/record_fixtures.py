@@ -1,6 +1,6 @@
 """Records what the Python environment does, for the tests of the JavaScript one: every input and every output of each step.
 
-python -m page.record_fixtures episode.json
+`python -m page.record_fixtures episode.json` writes the recording.
 """
 
 import copy

@@ -18,7 +18,9 @@ export function readPolicy(buffer) {
     tensors = readCheckpoint(buffer);
   } catch (error) {
     const reason = error instanceof Malformed ? error.message : "it ends too soon or is damaged";
-    throw new Error(`This file is not a saved policy (${reason}): expected a file NAME_actor that TD3.save() wrote, or an export.`);
+    throw new Error(
+      `This file is not a saved policy (${reason}): expected a file NAME_actor that TD3.save() wrote, or an export.`,
+    );
   }
   const names = [...tensors.keys()].sort().join(", ");
   if (names !== "l1.bias, l1.weight, l2.bias, l2.weight, l3.bias, l3.weight") {

@@ -137,7 +137,8 @@ class App {
       "?": () => this.toggleHelp(),
     };
     if (Object.hasOwn(arrows, event.key)) this.stride(...arrows[event.key], event.shiftKey);
-    else if (event.key === " " && event.target.tagName === "BUTTON") return; // presses that button
+    else if (event.key === " " && event.target.tagName === "BUTTON")
+      return; // presses that button
     else if (Object.hasOwn(actions, event.key.toLowerCase())) actions[event.key.toLowerCase()]();
     else if (this.policies[event.key - 1]) this.choosePolicy(this.policies[event.key - 1].name);
     else return;
@@ -213,6 +214,7 @@ class App {
       if (element("policy").value === name) this.simulation.policy = chosen.policy; // unless another was chosen meanwhile
       say("");
     } catch (error) {
+      element("policy").value = this.policies.find(({ policy }) => policy === this.simulation.policy).name;
       say(error.message);
     }
   }
@@ -248,7 +250,9 @@ async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const loose = [...transfer.files];
   const folders = entries.filter((entry) => entry.isDirectory);
-  const listed = await Promise.all(folders.map((folder) => new Promise((resolve) => folder.createReader().readEntries(resolve, () => resolve([]))))); // prettier-ignore
+  const listed = await Promise.all(
+    folders.map((folder) => new Promise((resolve) => folder.createReader().readEntries(resolve, () => resolve([])))),
+  );
   const inFolders = listed.flat().filter((entry) => entry.isFile);
   const read = inFolders.map((entry) => new Promise((resolve, reject) => entry.file(resolve, reject)));
   return folders.length ? Promise.all(read) : loose;
@@ -273,7 +277,9 @@ function say(sentence) {
 
 function missing() {
   if (typeof WebAssembly !== "object") return "This browser has no WebAssembly, which the physics needs: try a newer one.";
-  if (!document.createElement("canvas").getContext("webgl2")) {
+  const context = document.createElement("canvas").getContext("webgl2");
+  context?.getExtension("WEBGL_lose_context")?.loseContext(); // a browser has only a few of them
+  if (!context) {
     return "This browser does not offer WebGL 2, which the picture needs: switch on hardware acceleration, or try another browser.";
   }
   return "";

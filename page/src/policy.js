@@ -17,7 +17,11 @@ export class Policy {
     this.layers.forEach(({ weight, bias }, i) => {
       const [inputs, outputs] = [sizes[i], sizes[i + 1]];
       const fits = weight.length === inputs * outputs && bias.length === outputs;
-      check(fits, `has a layer l${i + 1} of ${weight.length} weights and ${bias.length} biases`, `${inputs * outputs} and ${outputs}`);
+      check(
+        fits,
+        `has a layer l${i + 1} of ${weight.length} weights and ${bias.length} biases`,
+        `${inputs * outputs} and ${outputs}`,
+      );
       check(weight.every(Number.isFinite) && bias.every(Number.isFinite), `has weights that are not finite`, "finite numbers");
     });
   }

@@ -2,7 +2,6 @@
 
 import { DT, EARTH, REACHED } from "./ant_env.js";
 
-export const STEPS_PER_SECOND = 1 / DT;
 export const WORLDS = {
   earth: EARTH,
   moon: { gravity: 1.62, friction: 0.8 },

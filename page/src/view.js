@@ -30,6 +30,7 @@ import {
   Shape,
   ShapeGeometry,
   SphereGeometry,
+  SRGBColorSpace,
   Sprite,
   SpriteMaterial,
   Vector2,
@@ -52,7 +53,12 @@ const LOOKS = {
 // Number of the link, 0 for the torso; the direction of the capsule from the link's frame, and its length, in metres.
 const BODIES = [
   [0, 0, 0, 0],
-  ...[[1, 1, 1], [6, -1, 1], [11, -1, -1], [16, 1, -1]].flatMap(([link, x, y]) => [
+  ...[
+    [1, 1, 1],
+    [6, -1, 1],
+    [11, -1, -1],
+    [16, 1, -1],
+  ].flatMap(([link, x, y]) => [
     [link, x, y, 0.2],
     [link + 2, x, y, 0.2],
     [link + 4, x, y, 0.4],
@@ -117,7 +123,13 @@ export class View {
     this.camera.up.set(0, 0, 1);
     this.center = new Vector3(0, 0, 0.45); // what the camera follows
     this.controls = new OrbitControls(this.camera, canvas);
-    Object.assign(this.controls, { enablePan: false, enableDamping: true, minDistance: 2, maxDistance: 60, maxPolarAngle: 1.5 });
+    Object.assign(this.controls, {
+      enablePan: false,
+      enableDamping: true,
+      minDistance: 2,
+      maxDistance: 60,
+      maxPolarAngle: 1.5,
+    });
     this.addWorld();
     this.addAnt();
     this.addTrail();
@@ -138,7 +150,13 @@ export class View {
     );
     const sky = new Mesh(
       new SphereGeometry(1, 32, 24),
-      new ShaderMaterial({ uniforms, vertexShader: SKY_VERTEX, fragmentShader: SKY_FRAGMENT, side: DoubleSide, depthWrite: false }),
+      new ShaderMaterial({
+        uniforms,
+        vertexShader: SKY_VERTEX,
+        fragmentShader: SKY_FRAGMENT,
+        side: DoubleSide,
+        depthWrite: false,
+      }),
     );
     sky.frustumCulled = false;
     // The sky comes last and the ground before it, so that nothing is drawn that something else then covers.
@@ -161,7 +179,16 @@ export class View {
     this.shadow = new Mesh(new CircleGeometry(2.4, 32), new ShadowMaterial({ color: 0x1e2430, opacity: 0.34 }));
     this.shadow.receiveShadow = true;
     this.shadow.position.z = 0.004;
-    this.scene.add(sky, this.stars, this.ground, this.shadow, this.hemisphere, new AmbientLight(0xffffff, 0.35), this.sun, this.sun.target);
+    this.scene.add(
+      sky,
+      this.stars,
+      this.ground,
+      this.shadow,
+      this.hemisphere,
+      new AmbientLight(0xffffff, 0.35),
+      this.sun,
+      this.sun.target,
+    );
   }
 
   addAnt() {
@@ -207,12 +234,25 @@ export class View {
     this.flagParts = {
       ring: [new RingGeometry(REACHED - 0.035, REACHED + 0.035, 72), flat(0.85)],
       disc: [new CircleGeometry(0.12, 32), flat(1)],
-      pole: [new CylinderGeometry(0.025, 0.03, 1.6, 12).rotateX(Math.PI / 2).translate(0, 0, 0.8), new MeshPhongMaterial({ color: TORSO })],
+      pole: [
+        new CylinderGeometry(0.025, 0.03, 1.6, 12).rotateX(Math.PI / 2).translate(0, 0, 0.8),
+        new MeshPhongMaterial({ color: TORSO }),
+      ],
       cloth: [cloth.translate(0, 0, 1.38), new MeshPhongMaterial({ color: TARGET, side: DoubleSide, specular: 0x222222 })],
     };
     this.clothPositions = cloth.attributes.position.array.slice();
     this.flags = [];
-    const arrow = new Shape([[1.3, 0.07], [1.75, 0.07], [1.75, 0.22], [2.15, 0], [1.75, -0.22], [1.75, -0.07], [1.3, -0.07]].map((p) => new Vector2(...p))); // prettier-ignore
+    const arrow = new Shape(
+      [
+        [1.3, 0.07],
+        [1.75, 0.07],
+        [1.75, 0.22],
+        [2.15, 0],
+        [1.75, -0.22],
+        [1.75, -0.07],
+        [1.3, -0.07],
+      ].map((p) => new Vector2(...p)),
+    );
     this.arrow = new Mesh(new ShapeGeometry(arrow), flat(1));
     this.arrow.position.z = 0.015;
     this.scene.add(this.arrow);
@@ -307,13 +347,6 @@ export class View {
     const point = raycaster.ray.intersectPlane(new Plane(new Vector3(0, 0, 1), 0), new Vector3());
     if (!point || Math.hypot(point.x - this.center.x, point.y - this.center.y) > MAX_CLICK_DISTANCE) return null;
     return [point.x, point.y];
-  }
-
-  /** The pixel of the page at a point of the ground, for the tests. */
-  pixelOf(x, y) {
-    const box = this.canvas.getBoundingClientRect();
-    const seen = new Vector3(x, y, 0).project(this.camera);
-    return [box.left + ((seen.x + 1) / 2) * box.width, box.top + ((1 - seen.y) / 2) * box.height];
   }
 
   /**
@@ -426,9 +459,15 @@ function numberSprite(number) {
   context.beginPath();
   context.arc(32, 32, 30, 0, 7);
   context.fill();
-  Object.assign(context, { fillStyle: "white", font: "bold 34px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+  Object.assign(context, {
+    fillStyle: "white",
+    font: "bold 34px system-ui, sans-serif",
+    textAlign: "center",
+    textBaseline: "middle",
+  });
   context.fillText(number, 32, 34);
-  const sprite = new Sprite(new SpriteMaterial({ map: new CanvasTexture(canvas) }));
+  const map = Object.assign(new CanvasTexture(canvas), { colorSpace: SRGBColorSpace });
+  const sprite = new Sprite(new SpriteMaterial({ map }));
   sprite.scale.setScalar(0.42);
   sprite.position.z = 1.95;
   return sprite;
