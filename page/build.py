@@ -3,6 +3,7 @@
 `make page ARGS=--no-serve` only builds it.
 """
 
+import contextlib
 import functools
 import http.server
 import json
@@ -122,10 +123,11 @@ def main(serve: bool = True, port: int = 8010) -> None:
     print(f"The page is in {os.path.relpath(site)}.", flush=True)
     if not serve:
         return
-    with server_of(site, port) as server:
+    with contextlib.suppress(KeyboardInterrupt), server_of(site, port) as server:
         taken = f" (port {port} is taken)" if port not in (0, server.server_port) else ""
         print(f"It is served at http://127.0.0.1:{server.server_port}{taken}. To end this, press Ctrl-C.", flush=True)
         server.serve_forever()
+    print("It is no longer served.")
 
 
 def server_of(site: Path, port: int) -> http.server.ThreadingHTTPServer:

@@ -70,6 +70,8 @@ def build(workers: int | None = None) -> tuple[Path, Path]:
     jobs = [(folder, Path(source), objects / f"{source.replace('/', '_')}.o") for source in sources]
     jobs.append((folder, HERE / "physics.cpp", objects / "physics.o"))
     jobs.sort(key=lambda job: -(folder / job[1]).stat().st_size)  # the longest first, so that none is left alone at the end
+    if not (CACHE / "bullet.wasm").exists():
+        print("Compiling Bullet, once: a minute or two.", flush=True)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         list(pool.map(lambda job: compile_file(*job), jobs))
     made = CACHE / "bullet.mjs", CACHE / "bullet.wasm"

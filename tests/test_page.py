@@ -1,15 +1,19 @@
 """The page on which the ant walks in the browser: the physics and the environment against Python's, and the page in real browsers."""
 
 import base64
+import contextlib
 import gzip
 import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -70,6 +74,22 @@ def test_a_missing_program_ends_in_a_sentence(tmp_path, present, missing):
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
     assert re.fullmatch(rf"'{missing}' is missing: install [^\n]+, then run the same command again\.\n", done.stderr)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_the_page_is_served_until_ctrl_c(site, taken):
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] if taken else 0
+        command = [sys.executable, "-m", "page.build", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        address = re.search(r"http://127\.0\.0\.1:\d+", lines[1])[0]
+        assert (f"(port {port} is taken)" in lines[1]) == taken
+        answer = urllib.request.urlopen(f"{address}/bullet.wasm")
+        assert answer.headers["Content-Type"] == "application/wasm" and answer.read() == (site / "bullet.wasm").read_bytes()
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=30)
+        assert (process.returncode, out, error) == (0, "It is no longer served.\n", "")
 
 
 def test_what_is_up_to_date_is_not_compiled_again(site, monkeypatch):

@@ -15,7 +15,7 @@ const STRIDE = 5; // metres of a step with an arrow key
 const MAX_FILE = 20e6; // bytes
 
 const element = (id) => document.getElementById(id);
-const options = new URLSearchParams(location.search || globalThis.ANT_OPTIONS || "");
+const options = new URLSearchParams(location.search);
 
 class App {
   constructor(env, policies, policy) {
