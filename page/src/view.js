@@ -398,7 +398,7 @@ export class View {
     points.forEach(([x, y], i) => {
       const [before, after] = [points[Math.max(i - 1, 0)], points[Math.min(i + 1, points.length - 1)]];
       const [dx, dy] = [after[0] - before[0], after[1] - before[1]];
-      const scale = 0.035 / (Math.hypot(dx, dy) || 1);
+      const scale = 0.028 / (Math.hypot(dx, dy) || 1);
       position.array.set([x - dy * scale, y + dx * scale, 0, x + dy * scale, y - dx * scale, 0], 6 * i);
       const opacity = Math.min(1, (i / points.length) * 4 + 0.02);
       color.array.set([shade.r, shade.g, shade.b, opacity, shade.r, shade.g, shade.b, opacity], 8 * i);
