@@ -37,9 +37,9 @@ class Firefox:
         read, write = os.pipe()
         screen = ["-screen", "0", "1280x1024x24", "-nolisten", "tcp", "-displayfd", str(write)]
         self.display = subprocess.Popen([XVFB, *screen], pass_fds=[write], stderr=subprocess.DEVNULL)
-        number = os.read(read, 16).decode().strip()
-        for end in (read, write):
-            os.close(end)
+        os.close(write)
+        with open(read) as pipe:
+            number = pipe.readline().strip()  # to its end, because Xvfb gives up if the pipe closes before
         command = [FIREFOX, "--no-remote", "--profile", str(profile), "--remote-debugging-port=0", "about:blank"]
         env = os.environ | {"DISPLAY": f":{number}", "HOME": str(folder)}
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -525,7 +525,7 @@ def test_the_article_has_the_ant_in_place_of_its_animations(site, address, chrom
     text = (site / "article.html").read_text()
     shown = re.findall(r"animations/(\w+\.gif)", (ROOT / "ModifyingRL.ipynb").read_text())
     frames = re.findall(r'<iframe src="([^"]+)"', text)
-    assert shown and len(frames) == len(shown) + 1 and "animations/" not in text and "END" not in text
+    assert shown and len(frames) == len(shown) + 1 and "animations/" not in text and "FORMULA" not in text
     assert text.count('class="katex"') > 10 and "$" not in re.sub(r"<(pre|annotation).*?</\1>", "", text, flags=re.S)
     browser = chromium(900, 800)
     browser.open(f"{address}article.html")
