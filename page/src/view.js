@@ -105,7 +105,7 @@ void main() {
 const SKY_FRAGMENT = `
 uniform vec3 horizon, zenith;
 varying float height;
-void main() { gl_FragColor = vec4(mix(horizon, zenith, smoothstep(0.0, 0.65, height)), 1.0); }`;
+void main() { gl_FragColor = vec4(mix(horizon, zenith, smoothstep(0.0, 0.45, height)), 1.0); }`;
 
 /** A colour as it appears on the screen, for shaders that write it there. */
 const screenColor = (hex) => new Vector3((hex >> 16) / 255, ((hex >> 8) & 255) / 255, (hex & 255) / 255);
