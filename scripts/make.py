@@ -21,6 +21,7 @@ PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 TARGETS = {  # name: (description, extra of pyproject.toml, arguments of Python)
     "ant": ("Watch the trained ant walk a random path, and get an animation of it", None, "-m viewing.animation"),
     "steer": ("Steer an ant in your browser: click the ground and it walks there", None, "-m viewing.steer"),
+    "page": ("Build a page on which the ant walks in the browser, without Python, and serve it", "page", "-m page.build"),
     "lab": ("Open the notebooks in JupyterLab", None, "-m jupyter lab"),
     "train": ("Train an ant; ARGS=--help lists the options", None, "main.py"),
     "test": ("Run the tests; ARGS=\"-m 'not slow'\" for the quick ones", "test", "-m pytest"),
@@ -31,7 +32,18 @@ TARGETS = {  # name: (description, extra of pyproject.toml, arguments of Python)
     "clean": ("Remove .venv and caches; runs, models and results stay", None, ""),
 }
 LOCK = "uv export --upgrade --no-sources --all-extras --no-hashes --no-annotate --quiet --output-file constraints.txt"
-CLEAN = ".venv", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".tach", ".hypothesis", "__pycache__", "*/__pycache__"
+CLEAN = (
+    ".venv",
+    "page/build",
+    "page/node_modules",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".mypy_cache",
+    ".tach",
+    ".hypothesis",
+    "__pycache__",
+    "*/__pycache__",
+)
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 SYSTEMS = ("Linux", "x86_64"), ("Darwin", "arm64"), ("Windows", "AMD64")

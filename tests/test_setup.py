@@ -131,7 +131,7 @@ TOOLS = {
 }
 
 
-FOLDERS = ["benchmarks", "envs", "tests", "training", "viewing"]
+FOLDERS = ["benchmarks", "envs", "page", "tests", "training", "viewing"]
 
 
 @pytest.mark.parametrize("name", sorted(pins(*EXTRAS, applying=False)))

@@ -1,0 +1,1 @@
+"""The page on which the ant walks in the browser: Bullet as WebAssembly, the environment in JavaScript, and the build."""

@@ -1,0 +1,74 @@
+// The actor of a policy: two hidden layers with ReLUs and a tanh, as in TD3.py.
+
+import { ACTION_DIM, STATE_DIM } from "./ant_env.js";
+
+const MAGIC = "TD3ACTOR";
+const { fround } = Math;
+
+export class Policy {
+  /**
+   * @param {object} layers  l1, l2, l3, each {weight, bias}: Float32Array, the weight row by row as in PyTorch
+   */
+  constructor({ l1, l2, l3 }) {
+    this.layers = [l1, l2, l3];
+    this.hidden = l1.bias.length;
+    check(this.hidden > 0 && this.hidden <= 4096, `has ${this.hidden} hidden units`, "1 to 4096");
+    const sizes = [STATE_DIM, this.hidden, this.hidden, ACTION_DIM];
+    this.layers.forEach(({ weight, bias }, i) => {
+      const [inputs, outputs] = [sizes[i], sizes[i + 1]];
+      const fits = weight.length === inputs * outputs && bias.length === outputs;
+      check(
+        fits,
+        `has a layer l${i + 1} of ${weight.length} weights and ${bias.length} biases`,
+        `${inputs * outputs} and ${outputs}`,
+      );
+      check(weight.every(Number.isFinite) && bias.every(Number.isFinite), `has weights that are not finite`, "finite numbers");
+    });
+  }
+
+  /** @param {Float32Array} state (28)  @returns {Float32Array} action (8), each from -1 to 1 */
+  selectAction(state) {
+    return this.layers.reduce((input, { weight, bias }, i) => {
+      const output = new Float32Array(bias.length);
+      for (let row = 0, k = 0; row < output.length; row++) {
+        let sum = bias[row];
+        for (let column = 0; column < input.length; column++) sum += weight[k++] * input[column];
+        output[row] = i < 2 ? Math.max(0, sum) : Math.tanh(fround(sum));
+      }
+      return output;
+    }, state);
+  }
+}
+
+function check(right, found, expected) {
+  if (!right) throw new Error(`This policy ${found}: expected ${expected}, as for an ant with 28 observations and 8 motors.`);
+}
+
+/**
+ * Reads a policy that page/policies.py exported: the magic word, three sizes (uint32), then weights and biases (float32).
+ * @param {ArrayBuffer} buffer
+ */
+export function readExport(buffer) {
+  const view = new DataView(buffer);
+  const [states, hidden, actions] = [0, 1, 2].map((i) => view.getUint32(MAGIC.length + 4 * i, true));
+  const counts = [hidden * states, hidden, hidden * hidden, hidden, actions * hidden, actions];
+  const start = MAGIC.length + 12;
+  const expected = start + 4 * counts.reduce((sum, count) => sum + count, 0);
+  if (buffer.byteLength !== expected) {
+    throw new Error(`This file has ${buffer.byteLength} bytes, but its header says ${expected}: copy the whole file again.`);
+  }
+  let offset = start;
+  const arrays = counts.map((count) => {
+    const array = new Float32Array(buffer.slice(offset, offset + 4 * count));
+    offset += 4 * count;
+    return array;
+  });
+  const layer = (i) => ({ weight: arrays[2 * i], bias: arrays[2 * i + 1] });
+  return new Policy({ l1: layer(0), l2: layer(1), l3: layer(2) });
+}
+
+/** Whether a file begins like an export. */
+export function isExport(buffer) {
+  if (buffer.byteLength < MAGIC.length + 12) return false;
+  return new TextDecoder("latin1").decode(new Uint8Array(buffer, 0, MAGIC.length)) === MAGIC;
+}
