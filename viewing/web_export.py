@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from TD3 import Actor
 from training.files import atomic_write
-from utils import REPO_ROOT, find_checkpoint, load_policy, training_env
+from utils import REPO_ROOT, args_file, find_checkpoint, load_policy, training_env
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -55,7 +55,7 @@ def export_html(name: str | Path, path: str | Path, page: str | Path = PAGE) -> 
     if (actor.l1.in_features, actor.l3.out_features) != (28, 8):
         raise ValueError(f"'{name}' is a policy for another robot: expected an ant's, with 28 observations and 8 motors.")
     checkpoint = find_checkpoint(name)
-    label = checkpoint.parent.name if checkpoint.name in ("best", "latest") else checkpoint.name
+    label = args_file(checkpoint).parent.name if checkpoint.name in ("best", "latest") else checkpoint.name
     policy = {"name": label, "label": label, "file": "policy.bin", "env": training_env(name)}
     text = read_page(page)
     found = FILES.search(text)
