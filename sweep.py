@@ -10,38 +10,31 @@ import logging
 import os
 import shutil
 import socket
+import warnings
+from collections import Counter
 from contextlib import chdir, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
+from filelock import FileLock
 from tabulate import tabulate
 
+from training import trials
 from training.args import make_args
+from training.checkpoint import has_latest, remove_replay_buffer
 from training.cli import run_cli
-from training.curve import read_curve, solved_row
+from training.curve import read_curve
 from training.display import SweepDisplay
-from training.trials import (
-    RUN,
-    SweepArgs,
-    Trial,
-    default_name,
-    is_finished,
-    make_sweep_args,
-    make_tables,
-    make_trials,
-    parse_settings,
-    read_state,
-    write_state,
-)
+from training.run import LOCK
+from training.trials import RUN, SweepArgs, Trial
 from utils import REPO_ROOT
 
 if TYPE_CHECKING:
     import pyarrow
 
 
-@dataclass
+@dataclasses.dataclass
 class Sweep:
     """The results of a sweep so far.
 
@@ -74,32 +67,30 @@ def sweep(**given: Any) -> Sweep:
             machine with so many CPUs, or the folder has a run with other arguments.
     """
     try:
-        import pyarrow
+        warnings.filterwarnings("ignore", "IProgress not found")  # in a notebook, Ray would like ipywidgets
+        logging.getLogger("ray.widgets").setLevel(logging.ERROR)
         import ray  # an optional extra
-        from pyarrow import csv
+        from pyarrow import Table, csv
     except ImportError as error:
         raise RuntimeError(
             "A sweep needs Ray, which is not installed: run 'python scripts/make.py sweep', or 'uv sync --extra sweep' with uv."
         ) from error
-    own = {field.name for field in dataclasses.fields(SweepArgs)}
-    args = make_sweep_args(**{name: value for name, value in given.items() if name in own})
-    trials = make_trials({name: value for name, value in given.items() if name not in own}, args.seeds, args.samples)
-    folder = args.root.resolve() / (args.name or default_name(trials, args.until_return))
-    waiting = [trial for trial in trials if not is_finished(folder, trial, args.until_return)]
+    args, runs, folder = trials.plan(**given)
+    waiting = [run for run in runs if not trials.is_finished(folder, run, args.until_return)]
     if waiting:
-        steps = {trial.name: make_args(**trial.arguments).max_timesteps for trial in trials}
+        steps = {run.name: make_args(**run.arguments).max_timesteps for run in runs}
         try:
             connect(args.address, args.cpus_per_trial)
-            with closing(SweepDisplay(folder.name, steps, steps.keys() - {trial.name for trial in waiting})) as display:
+            with closing(SweepDisplay(folder.name, steps, steps.keys() - {run.name for run in waiting})) as display:
                 run_trials(waiting, folder, args, display)
         except KeyboardInterrupt:  # a second Ctrl-C, or SIGTERM; the first Ctrl-C ends run_trials in good order
             pass
         finally:
             ray.shutdown()
-    evaluations, runs = (pyarrow.Table.from_pylist(rows) for rows in make_tables(folder, trials, args.until_return))
+    evaluations, summaries = (Table.from_pylist(rows) for rows in trials.make_tables(folder, runs, args.until_return))
     csv.write_csv(evaluations, folder / "evaluations.csv")
-    csv.write_csv(runs, folder / "trials.csv")
-    return Sweep(folder, evaluations, runs, interrupted="unfinished" in runs["status"].to_pylist())
+    csv.write_csv(summaries, folder / "trials.csv")
+    return Sweep(folder, evaluations, summaries, "unfinished" in summaries["status"].to_pylist())
 
 
 def connect(address: str | None, cpus_per_trial: int) -> None:
@@ -110,15 +101,15 @@ def connect(address: str | None, cpus_per_trial: int) -> None:
     """
     import ray
 
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # it would name another command that continues the sweep
     # Ray's usage report, its own files of results, and its own display are not needed.
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
-    dashboard = {} if address else {"include_dashboard": False}
     try:
         if address not in (None, "auto"):
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), timeout=5).close()  # Ray itself would wait for a minute or more
         with chdir(REPO_ROOT):  # Ray's processes import from the folder in which it is started
-            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **dashboard)
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, ValueError, OverflowError) as error:
         raise ValueError(
             f"address is '{address}', where no Ray cluster answers ({error}): expected HOST:PORT or 'auto' with a cluster that "
@@ -129,7 +120,7 @@ def connect(address: str | None, cpus_per_trial: int) -> None:
         raise ValueError(f"cpus_per_trial is {cpus_per_trial}: it should be at most {most}, the CPUs of the largest machine.")
 
 
-def run_trials(trials: list[Trial], folder: Path, args: SweepArgs, display: SweepDisplay) -> None:
+def run_trials(runs: list[Trial], folder: Path, args: SweepArgs, display: SweepDisplay) -> None:
     """Runs trials on Ray Tune, until all have ended or Ctrl-C.
 
     All that is known of a trial is in its folder, so Ray's own record of the sweep, from which `Tuner.restore` would continue,
@@ -138,73 +129,77 @@ def run_trials(trials: list[Trial], folder: Path, args: SweepArgs, display: Swee
     from ray import tune
 
     class Progress(tune.Callback):
-        def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        def on_step_end(self, iteration: int, trials: list[Any], at_once: bool = False, **info: Any) -> None:
             words = {"RUNNING": "running", "TERMINATED": "finished", "ERROR": "failed"}
-            display.update([(str(each), words.get(each.status, "waiting"), each.last_result or {}) for each in trials])
+            states = ((str(each), words.get(each.status, "waiting"), each.last_result or {}) for each in trials)
+            display.update(states, at_once)
 
-        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            state = {"error": f"Its process died {args.max_failures + 1} times."} | read_state(folder / str(trial))
-            write_state(folder / str(trial), **state)
+        def on_trial_error(self, trial: Any, **info: Any) -> None:
+            trials.write_state(folder / str(trial), **{"error": "Its process died."} | trials.read_state(folder / str(trial)))
 
         def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-            self.on_step_end(0, trials)
+            self.on_step_end(0, trials, at_once=True)
 
         def __reduce__(self) -> tuple[Any, ...]:
             return tune.Callback, ()  # Ray writes its configuration to a file, which the display could not be part of
 
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would name another command that continues the sweep
-    by_name = {trial.name: trial for trial in trials}
-    trainable = tune.with_parameters(train_trial, trials=by_name, folder=folder, args=args)
+    by_name = {run.name: run for run in runs}
+    trainable = tune.with_parameters(train_trial, runs=by_name, folder=folder, args=args)
     tune.Tuner(
         tune.with_resources(trainable, {"cpu": args.cpus_per_trial}),
         param_space={"name": tune.grid_search(list(by_name))},
         tune_config=tune.TuneConfig(
             max_concurrent_trials=args.concurrent,
             trial_name_creator=lambda trial: trial.config["name"],
-            trial_dirname_creator=lambda trial: trial.config["name"],
+            trial_dirname_creator=str,
         ),
         run_config=tune.RunConfig(
             name="ray",
             storage_path=str(folder),
             failure_config=tune.FailureConfig(max_failures=args.max_failures),
             callbacks=[Progress()],
+            progress_reporter=tune.CLIReporter(),  # with verbose=0 it is silent; the one for notebooks would clear the cell
             verbose=0,
         ),
     ).fit()
 
 
-def train_trial(config: dict[str, str], trials: dict[str, Trial], folder: Path, args: SweepArgs) -> None:
+def train_trial(config: dict[str, str], runs: dict[str, Trial], folder: Path, args: SweepArgs) -> None:
     """One trial, in a process of Ray: from its last checkpoint if there is one, otherwise from the beginning."""
     from ray import tune
 
     from main import main
 
-    trial = trials[config["name"]]
-    folder = folder / trial.name
+    run = runs[config["name"]]
+    folder = folder / run.name
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    state = {"arguments": trial.arguments, "until_return": args.until_return, "host": socket.gethostname()}
-    write_state(folder, **state)
+    curve, models = Path("results", f"{RUN}.csv"), Path("models", RUN)
+    state = {"arguments": run.arguments, "until_return": args.until_return, "host": socket.gethostname()}
     cores = {"workers": min(1, args.cpus_per_trial - 1), "threads": max(1, args.cpus_per_trial - 1)}
+    trials.write_state(folder, **state)
 
     def report(evaluation: dict[str, float]) -> bool:
         tune.report(evaluation)
-        return args.until_return is not None and solved_row(read_curve(f"results/{RUN}.csv"), args.until_return) is not None
+        return trials.is_over(run, read_curve(curve), args.until_return)
 
     try:
-        try:
-            main(resume=RUN, on_evaluation=report)
-        except FileNotFoundError:  # there is no checkpoint yet
+        if models.exists():  # on a shared file system, the lock of a machine that died is not free at once
+            FileLock(models / LOCK, timeout=120).acquire().lock.release()
+        if not has_latest(models):
             for kind in ("models", "results", "runs"):
                 shutil.rmtree(kind, ignore_errors=True)
-            main(**cores | trial.arguments, name=RUN, on_evaluation=report)
+            main(**cores | run.arguments, name=RUN, on_evaluation=report)
+        elif not trials.is_over(run, read_curve(curve), args.until_return):
+            main(resume=RUN, on_evaluation=report)
     except Exception as error:
-        write_state(folder, **state, error=str(error) or type(error).__name__)
+        trials.write_state(folder, **state, error=str(error) or type(error).__name__)
         raise
-    write_state(folder, **state, finished=True)
+    trials.write_state(folder, **state, finished=True)
+    remove_replay_buffer(models)
 
 
-@dataclass
+@dataclasses.dataclass
 class CommandLine(SweepArgs):
     set: tyro.conf.UseAppendAction[list[str]] = dataclasses.field(default_factory=list)
     """An argument of main.py, NAME=VALUE; with several values, NAME=VALUE,VALUE,..., each is tried (a grid).  A random search has
@@ -216,15 +211,15 @@ class CommandLine(SweepArgs):
 def command_line(args: CommandLine) -> None:
     """Runs a sweep, and prints a table of its runs."""
     given = {name: value for name, value in vars(args).items() if name not in ("set", "max_timesteps")}
-    steps = {} if args.max_timesteps is None else {"max_timesteps": args.max_timesteps}
-    result = sweep(**given, **parse_settings(args.set) | steps)
+    length = {} if args.max_timesteps is None else {"max_timesteps": args.max_timesteps}
+    result = sweep(**given, **trials.parse_settings(args.set) | length)
     columns = ["trial", "solved", "steps_to_threshold", "minutes_to_threshold", "best", "last_three", "timesteps", "status"]
     print(tabulate(result.trials.select(columns).to_pylist(), headers="keys"))
     print(f"Tables: {result.folder}/trials.csv and evaluations.csv")
-    status = result.trials["status"].to_pylist()
-    if result.interrupted or "failed" in status:
-        counts = ", ".join(f"{status.count(each)} {each}" for each in ("finished", "failed", "unfinished") if each in status)
-        raise RuntimeError(f"Of {len(status)} runs: {counts}. The same command continues.")
+    counts = Counter(result.trials["status"].to_pylist())
+    if counts.keys() != {"finished"}:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        raise RuntimeError(f"Of {counts.total()} runs: {states}.  The same command continues.")
 
 
 if __name__ == "__main__":

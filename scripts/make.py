@@ -23,6 +23,7 @@ TARGETS = {  # name: (description, extra of pyproject.toml, arguments of Python)
     "steer": ("Steer an ant in your browser: click the ground and it walks there", None, "-m viewing.steer"),
     "lab": ("Open the notebooks in JupyterLab", None, "-m jupyter lab"),
     "train": ("Train an ant; ARGS=--help lists the options", None, "main.py"),
+    "sweep": ("Train many ants side by side; ARGS=--help lists the options", "sweep", "sweep.py"),
     "test": ("Run the tests; ARGS=\"-m 'not slow'\" for the quick ones", "test", "-m pytest"),
     "lint": ("Check format, code, type hints and imports; ARGS=--fix repairs what it can", "lint", ""),
     "bench": ("Compare with other libraries, briefly", "bench", "-m benchmarks.bench"),

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from training.curve import read_curve, solved_row
 from training.trials import make_sweep_args, make_trials, parse_settings
 
 SMALL = {"env": "InvertedPendulumBulletEnv-v0", "num_envs": 2, "start_timesteps": 100, "eval_freq": 100, "max_timesteps": 400,
-         "eval_episodes": 1, "hidden": 16, "batch_size": 32, "buffer_size": 5000, "checkpoint_minutes": 0.0}  # fmt: skip
+         "eval_episodes": 1, "hidden": 16, "batch_size": 32, "buffer_size": 5000, "checkpoint_minutes": 0.002}  # fmt: skip
 PYTHON = sys.executable
 
 # --- the trials ------------------------------------------------------------------------------------------------------------
@@ -90,6 +89,7 @@ def test_a_loguniform_draw_is_uniform_in_the_logarithm():
         ({"seeds": 0}, "seeds is 0: it should be greater than or equal to 1."),
         ({"seeds": []}, r"seeds is \[\]: "),
         ({"seed": 3}, "A sweep sets 'seed' by itself: give seeds instead."),
+        ({"resume": "a"}, "A sweep sets 'resume' by itself: leave it out"),
         ({"save_model": False}, "A sweep sets 'save_model' by itself: leave it out"),
         ({"lr": "loguniform(1e-3,1e-4)", "samples": 2}, "lr is 'loguniform.*': expected uniform.*, with LOW below HIGH."),
         ({"lr": "lognormal(1e-4,1e-3)", "samples": 2}, "lr is 'lognormal.*': expected uniform"),
@@ -121,6 +121,28 @@ def test_a_setting_with_a_typo_ends_in_a_sentence(setting):
 def test_a_list_of_seeds_and_a_text_for_the_folder_are_converted():
     args = make_sweep_args(seeds=range(2, 4), root="somewhere")
     assert args.seeds == (2, 3) and args.root.name == "somewhere"
+
+
+# --- clusters that are not there --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "127.0.0.1:port", "auto"])
+def test_a_cluster_that_is_not_there_ends_in_a_sentence(address, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(
+        ValueError, match=f"^address is '{address}', where no Ray cluster answers .*: expected HOST:PORT or 'auto'"
+    ):
+        sweep(seeds=1, address=address, root=tmp_path / "sweeps", **SMALL)
+    assert time.monotonic() - started < 20 and not ray.is_initialized()
+
+
+def test_without_ray_the_command_that_installs_it_is_named(tmp_path, root):
+    program = "import sys; sys.modules['ray'] = None; import runpy; sys.argv = ['sweep.py']; runpy.run_path('sweep.py', run_name='__main__')"
+    done = run([PYTHON, "-c", program], root)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "A sweep needs Ray, which is not installed: run 'python scripts/make.py sweep', or 'uv sync --extra sweep' with uv."
+    )
 
 
 # --- real sweeps -----------------------------------------------------------------------------------------------------------
@@ -229,88 +251,74 @@ def test_a_run_goes_on_after_its_process_its_machine_and_the_sweep_were_killed(t
     folder = tmp_path / "a" / "seed=0"
     words = command(tmp_path, "--seeds", "1", "--name", "a", "--address", cluster.address, max_timesteps=6000)
 
-    def evaluated(more_than=0):
-        path = folder / "results" / "run.csv"
-        return path.exists() and len(read_curve(path).get("timesteps", [])) > more_than and read_curve(path)["seconds"].tolist()
+    def rows_of_a_checkpoint_after(steps=0):
+        """The steps of a checkpoint after these steps, and the seconds of the evaluations before it; None without one."""
+        numbers = [int(path.name.partition("_")[2]) for path in (folder / "models" / "run").glob("latest_*")]
+        if not numbers or max(numbers) < steps + 200:
+            return None
+        curve = read_curve(folder / "results" / "run.csv")
+        return max(numbers), curve["seconds"][curve["timesteps"] <= max(numbers)].tolist()
 
-    with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True) as process:
-        first = wait_for(lambda: evaluated(more_than=3), what="evaluations")
-        (node,) = (node for node in cluster.worker_nodes if trial_processes(node))
-        (trial,) = trial_processes(node)
-        trial.kill()
-        wait_for(lambda: evaluated(more_than=len(first) + 3), what="evaluations after the process was killed")
-        node = wait_for(lambda: [node for node in cluster.worker_nodes if trial_processes(node)], what="the new process")[0]
-        second = evaluated()
-        cluster.remove_node(node, allow_graceful=False)
-        wait_for(lambda: evaluated(more_than=len(second) + 3), what="evaluations after the node was killed")
-        third = evaluated()
+    def training():
+        return next(((node, each) for node in cluster.worker_nodes for each in trial_processes(node)), None)
+
+    kept = []
+    with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        steps, rows = wait_for(rows_of_a_checkpoint_after, what="a checkpoint")
+        kept.append(rows)
+        training()[1].kill()
+        steps, rows = wait_for(lambda: rows_of_a_checkpoint_after(steps), what="one after the process was killed")
+        kept.append(rows)
+        cluster.remove_node(training()[0], allow_graceful=False)
+        steps, rows = wait_for(lambda: rows_of_a_checkpoint_after(steps), what="one after the node was killed")
+        kept.append(rows)
         process.send_signal(signal.SIGINT)
         started = time.monotonic()
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 1 and time.monotonic() - started < 20
-    assert errors.splitlines()[-1] == "Of 1 runs: 1 unfinished. The same command continues." and "Traceback" not in errors
+    assert errors.splitlines()[-1] == "Of 1 runs: 1 unfinished.  The same command continues." and "Traceback" not in errors
     assert read_table(tmp_path / "a" / "trials.csv")[0]["status"] == "unfinished"
 
     done = run(words, root)
     assert done.returncode == 0, done.stderr
-    last = evaluated()
-    for before in (first, second, third):
-        assert last[: len(before) - 1] == before[:-1], "it went on from its checkpoint: the clock of the earlier rows is kept"
-    assert read_curve(folder / "results" / "run.csv")["mean_return"].tolist() == expected
+    curve = read_curve(folder / "results" / "run.csv")
+    for rows in kept:
+        assert curve["seconds"][: len(rows)].tolist() == rows, "it went on from a checkpoint: the clock of earlier rows is kept"
+    assert curve["mean_return"].tolist() == expected
     assert read_table(tmp_path / "a" / "trials.csv")[0]["status"] == "finished"
+    assert not list(folder.rglob("*_replay_buffer")), "a finished run needs none"
 
 
-def test_a_run_that_fails_leaves_the_others_alone_and_its_message(tmp_path, root, cluster, monkeypatch):
-    """One of two environments breaks; on the cluster of the other tests, and with an environment of the user."""
-    (tmp_path / "broken.py").write_text(
-        "import gymnasium\n"
-        "def make(**kwargs):\n"
-        "    raise RuntimeError('the left leg fell off')\n"
-        "gymnasium.register('Broken-v0', make)\n"
-    )
-    made = tmp_path / "sweeps"
-    words = command(made, "--seeds=1", "--name=a", "--max-failures=0", env=f"{SMALL['env']},broken:Broken-v0")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = run(words, root)
-    assert (
-        done.returncode == 1 and done.stderr.splitlines()[-1] == "Of 2 runs: 1 finished, 1 failed. The same command continues."
-    )
-    rows = read_table(made / "a" / "trials.csv")
-    assert [row["status"] for row in rows] == ["finished", "failed"] and "the left leg fell off" in rows[1]["error"]
+def test_a_run_that_fails_leaves_the_others_alone_and_its_message(tmp_path, root, cluster):
+    """The folder in which one of two runs writes its curve is a file."""
+    (tmp_path / "a" / "n_step=2_seed=0").mkdir(parents=True)
+    (tmp_path / "a" / "n_step=2_seed=0" / "results").write_text("")
+    words = ["--seeds=1", "--name=a", "--max-failures=0", "--address", cluster.address]
+    done = run(command(tmp_path, *words, n_step="1,2"), root)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Of 2 runs: 1 failed, 1 finished.  The same command continues."
+    rows = read_table(tmp_path / "a" / "trials.csv")
+    assert [(row["status"], row["error"]) for row in rows] == [
+        ("finished", ""),
+        ("failed", "'results' cannot be written (its folder is a file): choose a folder that you may write to."),
+    ]
+    kept = json.loads((tmp_path / "a" / "n_step=1_seed=0" / "models" / "run" / "args.json").read_text())
+    assert (kept["workers"], kept["threads"]) == (0, 1), "one CPU: no process beside the learner's, and one thread"
 
 
-# --- clusters that are not there --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nonsense", "127.0.0.1:port", "auto"])
-def test_a_cluster_that_is_not_there_ends_in_a_sentence(address, tmp_path, monkeypatch):
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where Ray would look for a cluster of this machine
-    started = time.monotonic()
-    with pytest.raises(
-        ValueError, match=f"^address is '{address}', where no Ray cluster answers .*: expected HOST:PORT or 'auto'"
-    ):
-        sweep(seeds=1, address=address, root=tmp_path / "sweeps", **SMALL)
-    assert time.monotonic() - started < 20 and not ray.is_initialized()
+def test_a_process_that_dies_each_time_is_a_failed_run(tmp_path, root, cluster):
+    words = command(tmp_path, "--seeds=1", "--name=a", "--max-failures=0", "--address", cluster.address, max_timesteps=100_000)
+    with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        path = tmp_path / "a" / "seed=0" / "results" / "run.csv"
+        wait_for(lambda: path.exists() and len(read_curve(path).get("timesteps", [])), what="an evaluation")
+        (trial,) = (each for node in cluster.worker_nodes for each in trial_processes(node))
+        trial.kill()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and errors.splitlines()[-1] == "Of 1 runs: 1 failed.  The same command continues."
+    assert read_table(tmp_path / "a" / "trials.csv")[0]["error"] == "Its process died."
 
 
 def test_more_cpus_than_any_machine_has_end_in_a_sentence(tmp_path, cluster):
     with pytest.raises(ValueError, match="^cpus_per_trial is 2: it should be at most 1, the CPUs of the largest machine.$"):
         sweep(seeds=1, cpus_per_trial=2, address=cluster.address, root=tmp_path, **SMALL)
     assert not ray.is_initialized()
-
-
-def test_without_ray_the_command_that_installs_it_is_named(tmp_path, root):
-    program = "import sys; sys.modules['ray'] = None; import runpy; sys.argv = ['sweep.py']; runpy.run_path('sweep.py', run_name='__main__')"
-    done = run([PYTHON, "-c", program], root)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        "A sweep needs Ray, which is not installed: run 'python scripts/make.py sweep', or 'uv sync --extra sweep' with uv."
-    )
-
-
-def test_trials_have_the_cores_that_are_said(tmp_path, cluster, root):
-    """The arguments of a run with one CPU: no worker, one thread."""
-    result = sweep(seeds=1, address=cluster.address, root=tmp_path, name="a", **SMALL)
-    kept = json.loads((result.folder / "seed=0" / "models" / "run" / "args.json").read_text())
-    assert (kept["workers"], kept["threads"]) == (0, 1)
-    assert os.cpu_count() is not None

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -114,18 +114,18 @@ class SweepDisplay:
         else:
             self.bar = tqdm(total=total, initial=initial, unit=" steps", unit_scale=True, dynamic_ncols=True, desc=name)
 
-    def update(self, runs: Sequence[tuple[str, str, dict[str, Any]]], force: bool = False) -> None:
+    def update(self, runs: Iterable[tuple[str, str, dict[str, Any]]], at_once: bool = False) -> None:
         """Shows the state of the runs, once a second.
 
         Args:
             runs: name, status (waiting, running, finished or failed) and latest row of the curve ({} before the first one) of
                 each run that was not finished before.
-            force: whether to show it although a second has not passed.
+            at_once: whether to show it although a second has not passed.
         """
         now = time.perf_counter()
-        if now - self.updated < 1 and not force:
+        if now - self.updated < 1 and not at_once:
             return
-        self.updated = now
+        self.updated, runs = now, list(runs)
         of = {status: [run for run in runs if run[1] == status] for status in ("waiting", "running", "finished", "failed")}
         steps = sum(self.totals[name] for name in self.before) + sum(
             self.totals[name] if status == "finished" else int(row.get("timesteps", 0)) for name, status, row in runs

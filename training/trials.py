@@ -1,6 +1,7 @@
 """The trials of a sweep: its arguments, the runs that it has, and the tables of what came of them."""
 
 import ast
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -15,8 +16,8 @@ from annotated_types import Ge, MinLen
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from training.args import Count, describe_invalid, make_args
-from training.curve import CURVE_COLUMNS, read_curve, summarize
+from training.args import Count, describe_invalid, is_file_name, make_args, shown
+from training.curve import CURVE_COLUMNS, read_curve, solved_row, summarize
 from training.files import atomic_write
 from utils import find_checkpoint
 
@@ -26,8 +27,14 @@ RUN = "run"
 RANGES = ("uniform", "loguniform", "randint")
 """Distributions of a range of two numbers.  `randint` draws whole numbers below its second number."""
 
-OWN = {"seed": "seeds", "name": "name", "save_model": None}
-"""Arguments of a run that a sweep sets by itself, and the argument of the sweep that does it."""
+OWN = {
+    "seed": "give seeds instead",
+    "name": "leave it out, because each run has a folder of its own",
+    "resume": "leave it out, because the same sweep started again resumes its runs",
+    "save_model": "leave it out, because a run goes on from its checkpoint when its machine dies",
+    "save_replay_buffer": "leave it out, because a run goes on from its checkpoint when its machine dies",
+}
+"""Arguments of a run that a sweep sets by itself, and what to do about it."""
 
 
 @dataclass
@@ -73,8 +80,8 @@ def make_sweep_args(**given: Any) -> SweepArgs:
         args = SweepArgs(**vars(CheckedSweepArgs(**given | convert)))
     except ValidationError as error:
         raise ValueError(describe_invalid(error, given)) from None
-    if Path(args.name).name != args.name:
-        raise ValueError(f"name is '{args.name}': it should be a file name without folders.")
+    if not is_file_name(args.name or "a"):
+        raise ValueError(f"name is {shown(args.name)}: it should be a file name without folders.")
     return args
 
 
@@ -137,8 +144,7 @@ def make_trials(arguments: dict[str, Any], seeds: int | Sequence[int], samples: 
     """
     arguments = {name: _plain(value) for name, value in arguments.items()}
     for name in OWN.keys() & arguments:
-        expected = f"give {OWN[name]} instead" if OWN[name] else "leave it out, because a trial goes on from its checkpoints"
-        raise ValueError(f"A sweep sets '{name}' by itself: {expected}.")
+        raise ValueError(f"A sweep sets '{name}' by itself: {OWN[name]}.")
     all_seeds = range(seeds) if isinstance(seeds, int) else seeds
     if arguments.get("load_model"):
         arguments = arguments | {"load_model": str(find_checkpoint(arguments["load_model"]).resolve())}
@@ -206,6 +212,21 @@ def default_name(trials: Sequence[Trial], until_return: float | None) -> str:
     return "_".join([*list(trials[0].varied)[:-1], digest])
 
 
+def plan(**given: Any) -> tuple[SweepArgs, list[Trial], Path]:
+    """What a sweep with these arguments is.
+
+    Args:
+        **given: fields of `SweepArgs`; all others are arguments of the runs, see `make_trials`.
+
+    Returns:
+        the arguments of the sweep, its trials, and the absolute path of its folder.
+    """
+    own = {field.name for field in dataclasses.fields(SweepArgs)}
+    args = make_sweep_args(**{name: value for name, value in given.items() if name in own})
+    trials = make_trials({name: value for name, value in given.items() if name not in own}, args.seeds, args.samples)
+    return args, trials, args.root.resolve() / (args.name or default_name(trials, args.until_return))
+
+
 def read_state(folder: Path) -> dict[str, Any]:
     """What a trial wrote: its `arguments`, `until_return` and `host`, whether it is `finished`, its `error`; {} if it never ran."""
     try:
@@ -230,6 +251,16 @@ def is_finished(folder: Path, trial: Trial, until_return: float | None) -> bool:
     if state and (state["arguments"], state["until_return"]) != (trial.arguments, until_return):
         raise ValueError(f"'{folder / trial.name}' has a run with other arguments: give this sweep another name.")
     return state.get("finished", False)
+
+
+def is_over(trial: Trial, curve: dict[str, np.ndarray], until_return: float | None) -> bool:
+    """Whether a run with this learning curve has come to its end."""
+    if not len(curve.get("timesteps", [])):
+        return False
+    args = make_args(**trial.arguments)
+    late = args.max_minutes is not None and curve["seconds"][-1] >= 60 * args.max_minutes
+    solved = until_return is not None and solved_row(curve, until_return) is not None
+    return bool(curve["timesteps"][-1] >= args.max_timesteps or late or solved)
 
 
 def make_tables(
