@@ -2,6 +2,6 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 
-.PHONY: help ant steer page lab train test lint bench bench-full lock clean
-help ant steer page lab train test lint bench bench-full lock clean:
+.PHONY: help ant steer page lab train sweep test lint bench bench-full lock clean
+help ant steer page lab train sweep test lint bench bench-full lock clean:
 	@$(PYTHON) scripts/make.py $@ $(ARGS)

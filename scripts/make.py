@@ -24,6 +24,7 @@ TARGETS = {  # name: (description, extra of pyproject.toml, arguments of Python)
     "page": ("Build a page on which the ant walks in the browser, without Python, and serve it", "page", "-m page.build"),
     "lab": ("Open the notebooks in JupyterLab", None, "-m jupyter lab"),
     "train": ("Train an ant; ARGS=--help lists the options", None, "main.py"),
+    "sweep": ("Train many ants side by side; ARGS=--help lists the options", "sweep", "sweep.py"),
     "test": ("Run the tests; ARGS=\"-m 'not slow'\" for the quick ones", "test", "-m pytest"),
     "lint": ("Check format, code, type hints and imports; ARGS=--fix repairs what it can", "lint", ""),
     "bench": ("Compare with other libraries, briefly", "bench", "-m benchmarks.bench"),

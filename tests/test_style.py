@@ -31,7 +31,7 @@ def test_a_notebook_shows_a_figure_once():
     assert plt.get_fignums() == before and axes.shape == (2, 3) and len(made.axes) == 6
 
 
-@pytest.mark.parametrize("module", ["animation", "directions", "figures", "curves", "steer", "scene3d"])
+@pytest.mark.parametrize("module", ["animation", "directions", "figures", "curves", "seeds", "steer", "scene3d"])
 def test_matplotlib_is_not_imported_before_the_first_figure(module):
     code = f"import sys, viewing.{module}; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"

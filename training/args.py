@@ -143,9 +143,7 @@ def make_args(**given: Any) -> Args:
     try:
         args = Args(**vars(CheckedArgs(**vars(RECIPES["paper" if recipe == "paper" else "fast"]) | given)))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise ValueError(f"{name} is {shown(given[name])}: {first['msg'].replace('Input', 'it', 1)}.") from None
+        raise ValueError(describe_invalid(error, given)) from None
     return _decide(args)
 
 
@@ -169,6 +167,13 @@ def _resumed(resume, **given):
             kept = "a resumed run can only raise it" if name.startswith("max_") else "a resumed run keeps its arguments"
             raise ValueError(f"{name} is {shown(value)}, but the run '{resume}' has {before!r}: {kept}, so leave it out.")
     return saved | given | {"resume": resume}
+
+
+def describe_invalid(error: ValidationError, given: dict[str, Any]) -> str:
+    """A sentence with the first argument that pydantic refused, its value in `given`, and what was expected."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    return f"{name} is {shown(given[name])}: {first['msg'].replace('Input', 'it', 1)}."
 
 
 def _plain(value):

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from TD3 import read_checkpoint
-from training.files import AtomicFolder, remove_folder
-from utils import check_digests, newest_checkpoint
+from training.files import AtomicFolder, atomic_write, remove_folder
+from utils import SUMS, check_digests, newest_checkpoint
 
 
 class Checkpoints:
@@ -125,3 +125,19 @@ class Checkpoints:
             return float(json.loads(path.read_text(encoding="utf-8"))["mean_return"])
         except (OSError, ValueError, KeyError):
             return -float("inf")
+
+
+def has_latest(folder: Path) -> bool:
+    """Whether there is a checkpoint in models/NAME from which the run can be resumed."""
+    return Path(f"{newest_checkpoint(folder, 'latest')}_replay_buffer").is_file()
+
+
+def remove_replay_buffer(folder: Path) -> None:
+    """Makes the latest checkpoint in models/NAME smaller when the run is over.  The policy stays, but cannot be trained further."""
+    if not has_latest(folder):
+        return
+    latest = newest_checkpoint(folder, "latest").parent
+    kept = [line for line in (latest / SUMS).read_text(encoding="utf-8").splitlines(True) if "_replay_buffer" not in line]
+    with atomic_write(latest / SUMS) as path:
+        path.write_text("".join(kept), encoding="utf-8")
+    (latest / "latest_replay_buffer").unlink()

@@ -1,11 +1,14 @@
-"""The progress of a run: a bar in a terminal; a line and the learning curve in a notebook."""
+"""The progress of a run: a bar in a terminal; a line and the learning curve in a notebook.  And the progress of many runs."""
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
+
+from training.cli import in_notebook
 
 Curve = dict[str, np.ndarray]
 
@@ -88,3 +91,64 @@ class NotebookDisplay:
 
     def _write(self, text):
         self.line.update({"text/plain": text}, raw=True)
+
+
+class SweepDisplay:
+    """The progress of many runs: in a terminal a bar, and a line for each run that ends; in a notebook a text that is replaced.
+
+    Args:
+        name: name of the sweep.
+        totals: environment steps of each whole run, by the name of the run.
+        finished: names of the runs that were finished before.
+    """
+
+    def __init__(self, name: str, totals: dict[str, int], finished: Collection[str] = ()) -> None:
+        self.name, self.totals, self.before = name, totals, set(finished)
+        self.ended: set[str] = set()
+        self.started, self.updated = time.perf_counter(), -np.inf
+        initial, total = sum(totals[each] for each in self.before), sum(totals.values())
+        if in_notebook():
+            from IPython.display import display
+
+            self.line = display({"text/plain": f"{name}: starting"}, raw=True, display_id=True)
+        else:
+            self.bar = tqdm(total=total, initial=initial, unit=" steps", unit_scale=True, dynamic_ncols=True, desc=name)
+
+    def update(self, runs: Iterable[tuple[str, str, dict[str, Any]]], at_once: bool = False) -> None:
+        """Shows the state of the runs, once a second.
+
+        Args:
+            runs: name, status (waiting, running, finished or failed) and latest row of the curve ({} before the first one) of
+                each run that was not finished before.
+            at_once: whether to show it although a second has not passed.
+        """
+        now = time.perf_counter()
+        if now - self.updated < 1 and not at_once:
+            return
+        self.updated, runs = now, list(runs)
+        of = {status: [run for run in runs if run[1] == status] for status in ("waiting", "running", "finished", "failed")}
+        steps = sum(self.totals[name] for name in self.before) + sum(
+            self.totals[name] if status == "finished" else int(row.get("timesteps", 0)) for name, status, row in runs
+        )
+        count = f"{len(self.before) + len(of['finished'])} of {len(self.totals)} runs finished, {len(of['running'])} running"
+        count += f", {len(of['failed'])} failed" if of["failed"] else ""
+        if in_notebook():
+            minutes = (now - self.started) / 60
+            lines = [f"{self.name}: {count}; {steps:,} of {sum(self.totals.values()):,} steps, {minutes:.0f} minutes"]
+            lines += ["  " + self._describe(*run) for run in of["running"][:20]]
+            self.line.update({"text/plain": "\n".join(lines)}, raw=True)
+            return
+        for run in of["finished"] + of["failed"]:
+            if run[0] not in self.ended:
+                self.ended.add(run[0])
+                self.bar.write(self._describe(*run), file=sys.stderr)
+        self.bar.set_postfix_str(count, refresh=False)
+        self.bar.update(steps - self.bar.n)
+
+    def _describe(self, name, status, row):
+        reached = f", {row['timesteps']:,.0f} steps, return {row['mean_return']:,.0f}" if "mean_return" in row else ""
+        return f"{name}: {status}{reached}"
+
+    def close(self) -> None:
+        if not in_notebook():
+            self.bar.close()

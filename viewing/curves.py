@@ -1,4 +1,4 @@
-"""Learning curves, of one run and of several seeds."""
+"""The learning curve of a run; `viewing.seeds` has those of several seeds."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,32 +35,4 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     ax.fill_between(steps, curve["min_return"], curve["max_return"], color=color, alpha=0.2, linewidth=0)
     if label:
         style.legend(ax, loc="lower right")
-    return figure
-
-
-def plot_seeds(groups: dict[str, list[str]]) -> "Figure":
-    """Learning curves of several seeds each: thin lines for the seeds, a thick one for their mean.
-
-    Args:
-        groups: a dict whose keys become the legend, with a list of paths of `results/NAME.csv` each.
-
-    Returns:
-        the Matplotlib figure.
-
-    Raises:
-        ValueError: a group is empty.
-    """
-    figure, ax = style.figure(6, 4)
-    for (label, paths), color in zip(groups.items(), OKABE_ITO, strict=False):
-        if not paths:
-            raise ValueError(f"groups['{label}'] is empty: expected paths of learning curves, results/NAME.csv.")
-        curves = [read_curve(path) for path in paths]
-        for curve in curves:
-            ax.plot(curve["timesteps"] / 1e6, curve["mean_return"], color=color, linewidth=1, alpha=0.6)
-        shortest = min((curve["timesteps"] for curve in curves), key=len)
-        mean = np.mean([curve["mean_return"][: len(shortest)] for curve in curves], axis=0)
-        seeds = f"{len(paths)} seed{'s' if len(paths) > 1 else ''}"
-        ax.plot(shortest / 1e6, mean, color=color, linewidth=3, label=f"{label} ({seeds})")
-    ax.set(xlabel="environment steps (millions)", ylabel="return of an episode")
-    style.legend(ax, loc="lower right")
     return figure

@@ -1,0 +1,79 @@
+"""How many runs an hour a sweep does, from one at a time to as many as this machine has cores.
+
+    python -m benchmarks.sweep_speed            measures for some minutes, and draws
+    python -m benchmarks.sweep_speed --draw-only  only draws
+
+Writes sweep_speed.csv and sweep_speed.png to the folder of this file.  Needs the extra `sweep`.
+"""
+
+import csv
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import check_idle, describe
+from benchmarks.table import FOLDER
+from sweep import sweep
+from training.cli import run_cli
+from viewing import style
+
+COLUMNS = ["cpus_per_trial", "concurrent", "steps_per_second", "runs_per_hour"]
+RUN_STEPS = 600_000
+"""Environment steps of the runs that are counted."""
+
+
+def measure(cpus_per_trial: int, concurrent: int, steps: int) -> list[float]:
+    """One row of `COLUMNS`: runs of the fast recipe, each of so many steps, all at the same time.
+
+    The start of Ray and of the processes counts, as in any sweep; with the runs of `steps` it is spread over fewer steps than
+    with those of `RUN_STEPS`, so the result is a little too low.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        sweep(seeds=concurrent, concurrent=concurrent, cpus_per_trial=cpus_per_trial, max_timesteps=steps, root=folder)
+        rate = concurrent * steps / (time.perf_counter() - started)
+    return [cpus_per_trial, concurrent, round(rate, 1), round(3600 * rate / RUN_STEPS, 2)]
+
+
+def draw(rows: list[list[float]], path: Path) -> Path:
+    """Runs per hour over the number of runs at a time, a line for each number of CPUs of a run."""
+    figure, ax = style.figure(5, 3.8, dpi=160)
+    for cpus, color, marker in zip(sorted({row[0] for row in rows}), style.OKABE_ITO, "os^D", strict=False):
+        points = [(row[1], row[3]) for row in rows if row[0] == cpus]
+        label = f"{cpus:.0f} CPU{'s' if cpus > 1 else ''} a run"
+        ax.plot(*zip(*points, strict=True), label=label, color=color, marker=marker, linewidth=style.LINE, markersize=8)
+    ax.set(xlabel="runs at the same time", ylabel=f"runs of {RUN_STEPS:,} steps an hour", ylim=(0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    style.legend(ax, loc="upper left")
+    figure.savefig(path)
+    return path
+
+
+def main(draw_only: bool = False, force: bool = False, steps: int = 150_000, folder: Path = FOLDER) -> None:
+    """Measures and draws.
+
+    Args:
+        draw_only: Drawing of sweep_speed.csv without measuring.
+        force: Measurement on a busy machine, with a warning.
+        steps: Environment steps of each run.
+        folder: Folder of the files.
+    """
+    path, cores = folder / "sweep_speed.csv", os.cpu_count() or 1
+    if not draw_only:
+        warning = check_idle(force)
+        counts = sorted({2**k for k in range(cores.bit_length()) if 2**k <= cores} | {cores})
+        pairs: list[tuple[int, Any]] = [(1, n) for n in counts] + [(2, n) for n in counts if 2 * n <= cores]
+        rows = [measure(cpus, concurrent, steps) for cpus, concurrent in pairs]
+        with open(path, "w", newline="", encoding="utf-8") as f:
+            csv.writer(f).writerows([COLUMNS, *rows])
+        print(f"{describe()}. {warning}".strip())
+    if not path.exists():
+        raise FileNotFoundError(f"There is no '{path}': run this without --draw-only first.")
+    with open(path, newline="", encoding="utf-8") as f:
+        print(draw([[float(value) for value in row] for row in list(csv.reader(f))[1:]], folder / "sweep_speed.png"))
+
+
+if __name__ == "__main__":
+    run_cli(main, description=__doc__)

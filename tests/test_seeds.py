@@ -1,0 +1,215 @@
+"""Statistics over seeds, against independent computations, and their figures."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.curve import CURVE_COLUMNS, append_row, solved_row, summarize
+from viewing.seeds import (
+    at_common_steps,
+    bootstrap_interval,
+    iqm,
+    plot_improvement,
+    plot_scores,
+    plot_seeds,
+    plot_solved,
+    probability_of_improvement,
+    read_groups,
+    scores,
+    solved_fraction,
+)
+
+RETURNS = st.lists(st.integers(-5, 5), min_size=1, max_size=12)
+
+
+def curve(returns, every=100):
+    steps = every * np.arange(1, len(returns) + 1.0)
+    return {"timesteps": steps, "seconds": steps / 10, "mean_return": np.array(returns, float)}
+
+
+def first_two_in_a_row(returns, threshold):
+    """The index of the second of two values in a row, found by walking along."""
+    for k in range(1, len(returns)):
+        if returns[k] >= threshold and returns[k - 1] >= threshold:
+            return k
+    return None
+
+
+@settings(deadline=None)
+@given(RETURNS, st.integers(-5, 5))
+def test_solved_means_two_evaluations_in_a_row(returns, threshold):
+    assert solved_row(curve(returns), threshold) == first_two_in_a_row(returns, threshold)
+
+
+def test_one_evaluation_above_the_threshold_is_luck():
+    """The next evaluations of five real runs after the first one above 2,500."""
+    assert [solved_row(curve([0, 2510, after]), 2500) for after in (2536, 2596, 2434, 2475, 1355)] == [2, 2, None, None, None]
+
+
+@settings(deadline=None)
+@given(RETURNS, st.integers(-5, 5))
+def test_the_summary_of_a_run(returns, threshold):
+    found, row = summarize(curve(returns), threshold), first_two_in_a_row(returns, threshold)
+    assert found["best"] == max(returns) and found["timesteps"] == 100 * len(returns)
+    assert found["last_three"] == pytest.approx(sum(returns[-3:]) / len(returns[-3:]), abs=0.06)
+    pairs = list(itertools.pairwise(returns)) or [(returns[0], returns[0])]
+    assert found["area_under_curve"] == pytest.approx(sum((a + b) / 2 for a, b in pairs) / len(pairs), abs=0.06)
+    assert found["solved"] is (row is not None)
+    assert found["steps_to_threshold"] == (None if row is None else 100 * (row + 1))
+    assert found["minutes_to_threshold"] == (None if row is None else pytest.approx(10 * (row + 1) / 60, abs=0.006))
+
+
+def test_the_summary_without_threshold_and_without_evaluations():
+    assert summarize(curve([1, 2]))["solved"] is None
+    empty = summarize({}, 5)
+    assert empty["timesteps"] == 0 and empty["best"] is None and empty["steps_to_threshold"] is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=13))
+def test_the_interquartile_mean_leaves_out_a_quarter_on_each_side(values):
+    cut = len(values) // 4
+    kept = sorted(values)[cut : len(values) - cut]
+    assert iqm(np.array(values)) == pytest.approx(sum(kept) / len(kept), abs=1e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.lists(st.integers(0, 4), min_size=1, max_size=6))
+def test_the_probability_of_improvement_counts_pairs(a, b):
+    wins = sum(1.0 if x > y else 0.5 if x == y else 0.0 for x, y in itertools.product(a, b))
+    assert probability_of_improvement(np.array(a), np.array(b)) == pytest.approx(wins / (len(a) * len(b)))
+
+
+def test_the_bootstrap_interval_is_that_of_resampled_seeds():
+    """Against a loop over resamples; and one seed has no interval."""
+    rng = np.random.default_rng(1)
+    sample = rng.normal(size=10)
+    means = np.sort([iqm(rng.choice(sample, 10)) for _ in range(20_000)])
+    low, high = bootstrap_interval(iqm, sample, n_resamples=20_000)
+    assert [low, high] == pytest.approx([means[500], means[19_500]], abs=0.03)
+    assert np.isnan(bootstrap_interval(iqm, np.array([[1.0], [2.0]]))).all()
+
+
+def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
+    """Means of 30 normal values, 300 times: 95 % of the intervals, give or take sampling and the small sample."""
+    samples = np.random.default_rng(0).normal(3, 1, (300, 30))
+    low, high = bootstrap_interval(np.mean, samples, n_resamples=500)
+    assert 0.90 <= ((low <= 3) & (high >= 3)).mean() <= 0.985
+
+
+def kaplan_meier(curves, threshold, at):
+    """The estimator by its formula: one minus the product of the fractions of runs at risk that stay unsolved."""
+    runs = [(c["timesteps"][-1 if (row := solved_row(c, threshold)) is None else row], row is not None) for c in curves]
+    unsolved = 1.0
+    for time in sorted({time for time, solved in runs if solved and time <= at}):
+        at_risk = sum(end >= time for end, _ in runs)
+        unsolved *= 1 - sum(end == time and solved for end, solved in runs) / at_risk
+    return 1 - unsolved
+
+
+@settings(deadline=None)
+@given(st.lists(RETURNS, min_size=1, max_size=6), st.integers(-5, 5))
+def test_the_solved_fraction_is_the_estimator_of_kaplan_and_meier(all_returns, threshold):
+    curves = [curve(returns) for returns in all_returns]
+    steps, fraction, low, high = solved_fraction(curves, threshold)
+    assert steps[0] == fraction[0] == 0 and steps[-1] == max(c["timesteps"][-1] for c in curves)
+    for at, value in zip(steps, fraction, strict=True):
+        assert value == pytest.approx(kaplan_meier(curves, threshold, at))
+    assert ((low <= fraction + 1e-9) & (fraction <= high + 1e-9) & (low >= 0) & (high <= 1)).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=8))
+def test_without_shorter_runs_the_solved_fraction_is_the_plain_one(solved):
+    """Runs of equal length that never got there count in the denominator to the end."""
+    curves = [curve([0, 9, 9, 0] if each else [0, 9, 0, 9]) for each in solved]
+    assert solved_fraction(curves, 9)[1][-1] == pytest.approx(sum(solved) / len(solved))
+
+
+def test_a_run_that_ended_keeps_its_last_return():
+    """Dropped instead, the mean of the others would fall at the moment when the best run is solved."""
+    steps, returns = at_common_steps([curve([1, 9]), curve([2, 3, 4, 5])])
+    np.testing.assert_array_equal(steps, [100, 200, 300, 400])
+    np.testing.assert_array_equal(returns.T, [[1, 9, 9, 9], [2, 3, 4, 5]])
+
+
+def test_runs_evaluated_at_other_steps_are_interpolated():
+    steps, returns = at_common_steps([curve([0, 10], every=100), curve([0, 30, 60], every=50)])
+    np.testing.assert_array_equal(steps, [100, 150, 200])
+    np.testing.assert_allclose(returns.T, [[0, 5, 10], [30, 60, 60]])
+
+
+def test_scores_of_unsolved_runs_are_infinite():
+    np.testing.assert_array_equal(scores([curve([0, 5, 5]), curve([0, 5])], "steps_to_threshold", 5), [300, np.inf])
+
+
+def write_evaluations(path):
+    """A table of a sweep with two arguments, two values of tau and three seeds."""
+    append_row(path, ["trial", "tau", "lr", "seed", *CURVE_COLUMNS])
+    for tau, seed, k in itertools.product((0.005, 0.01), range(3), range(1, 4)):
+        append_row(path, [f"tau={tau}_seed={seed}", tau, 1e-4, seed, 100 * k, k, 1000 * tau * k + seed, 0, 0, 0, 0])
+
+
+def test_a_table_is_read_in_groups(tmp_path):
+    path = tmp_path / "evaluations.csv"
+    write_evaluations(path)
+    groups = read_groups(path, by="tau")
+    assert list(groups) == ["tau=0.005", "tau=0.01"] and [len(curves) for curves in groups.values()] == [3, 3]
+    np.testing.assert_allclose(groups["tau=0.01"][2]["mean_return"], [12, 22, 32])
+    assert list(read_groups(path, by=["tau", "lr"])) == ["tau=0.005, lr=0.0001", "tau=0.01, lr=0.0001"]
+    with pytest.raises(ValueError, match="has no column 'batch_size': expected one of trial, tau, lr, seed, timesteps"):
+        read_groups(path, by="batch_size")
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_each_of_a_few_seeds_is_drawn_and_their_number_is_in_the_title(count, tmp_path):
+    """Curves may be files; of ten seeds or more only the interquartile mean is drawn."""
+    paths = []
+    for seed in range(count):
+        paths.append(tmp_path / f"{seed}.csv")
+        append_row(paths[-1], ["timesteps", "mean_return"])
+        for k in (1, 2):
+            append_row(paths[-1], [1_000_000 * k, seed + k])
+    figure = plot_seeds({"a": paths, "b": [curve([0, 1])]}, threshold=1)
+    ax = figure.axes[0]
+    assert ax.get_title() == f"Interquartile mean (1 to {count} seeds each)"
+    drawn = [list(line.get_ydata()) for line in ax.lines]
+    assert ([0.0 + 1, 0.0 + 2] in drawn) == (count < 10)
+    middle = {2: 0.5, 10: 4.5}[count]
+    assert [middle + 1, middle + 2] in drawn
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"a ({count} seeds)", "b (1 seed)"]
+
+
+def test_the_solved_fraction_is_drawn_to_the_end_with_the_unsolved_runs_marked():
+    groups = {"quick": [curve([5, 5])] * 3, "slow": [curve([0, 0, 5, 5]), curve([0, 0, 0, 0])]}
+    ax = plot_solved(groups, 5).axes[0]
+    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.lines if not line.get_label().startswith("_")}
+    assert lines["quick (3 seeds)"][-1] == [400 / 1e6, 1], "all are solved, and stay so"
+    assert lines["slow (2 seeds)"][-1] == [400 / 1e6, 0.5]
+    marks = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() == "|"]
+    assert marks == [[], [[400 / 1e6, 0.5]]]
+    assert "2 to 3 seeds each" in ax.get_title()
+
+
+def test_scores_and_pairs_are_drawn():
+    groups = {"a": [curve([0, k]) for k in range(4)], "b": [curve([0, 10 + k]) for k in range(4)]}
+    ax = plot_scores(groups).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"] and "4 seeds each" in ax.get_title()
+    assert sorted(ax.lines[2].get_xdata()) == pytest.approx([0, 0.5, 1, 1.5])
+    ax = plot_improvement(groups).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a\nbetter than b"]
+    assert ax.lines[1].get_xdata()[0] == 0, "no run of a is better than any of b"
+    sooner = plot_improvement({"a": [curve([5, 5])] * 2, "b": [curve([0, 5, 5])] * 2}, "steps_to_threshold", 5)
+    assert sooner.axes[0].lines[1].get_xdata()[0] == 1, "fewer steps are better"
+
+
+def test_what_cannot_be_drawn_ends_in_a_sentence():
+    with pytest.raises(ValueError, match=r"groups\['none'\] is empty"):
+        plot_seeds({"none": []})
+    with pytest.raises(ValueError, match="There is one group only, 'a'"):
+        plot_improvement({"a": [curve([1])]})
+    with pytest.raises(ValueError, match="which 1 of 2 runs lack: use plot_solved"):
+        plot_scores({"a": [curve([5, 5]), curve([0, 0])]}, "steps_to_threshold", 5)

@@ -1,0 +1,340 @@
+"""What several seeds say: the statistics of many runs, and their figures.
+
+    groups = read_groups("sweeps/NAME/evaluations.csv", by="tau")
+    plot_seeds(groups)
+    plot_solved(groups, threshold=2500)
+
+A group has the learning curves of runs that differ in their seed alone.  The statistics are those that Agarwal et al. recommend
+("Deep Reinforcement Learning at the Edge of the Statistical Precipice", 2021): interquartile means, bootstrap intervals over the
+seeds, and probabilities of improvement.  All intervals have a confidence of 95 %.
+"""
+
+import csv
+import itertools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.curve import CURVE_COLUMNS, read_curve, solved_row, summarize
+from viewing import style
+from viewing.style import GREY, LINE, OKABE_ITO
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Curve = dict[str, np.ndarray]
+Groups = Mapping[str, Sequence[Curve | str | Path]]
+"""A list of learning curves for each label, as arrays or as paths of `results/NAME.csv`."""
+
+FEW = 10
+"""Below this number of seeds, each one is drawn."""
+
+# --- statistics ------------------------------------------------------------------------------------------------------------
+
+
+def read_groups(path: str | Path, by: str | Sequence[str]) -> dict[str, list[Curve]]:
+    """The learning curves of a sweep, grouped by some of its arguments.
+
+    Args:
+        path: the `evaluations.csv` of a sweep.
+        by: name of an argument, or several.
+
+    Returns:
+        a dict from a label such as "tau=0.01" to the curves of these runs, in the order of the file.
+
+    Raises:
+        ValueError: the file has no column of that name.
+    """
+    names = [by] if isinstance(by, str) else list(by)
+    runs: dict[str, dict[str, list[list[float]]]] = {}
+    with open(path, newline="", encoding="utf-8") as f:
+        reader = csv.DictReader(f)
+        if missing := [name for name in names if name not in (reader.fieldnames or [])]:
+            raise ValueError(f"'{path}' has no column '{missing[0]}': expected one of {', '.join(reader.fieldnames or [])}.")
+        for row in reader:
+            label = ", ".join(f"{name}={row[name]}" for name in names)
+            runs.setdefault(label, {}).setdefault(row["trial"], []).append([float(row[name]) for name in CURVE_COLUMNS])
+    return {
+        label: [dict(zip(CURVE_COLUMNS, np.array(rows).T, strict=True)) for rows in of_label.values()]
+        for label, of_label in runs.items()
+    }
+
+
+def iqm(scores: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The interquartile mean: the mean without the lowest and the highest quarter.  Of fewer than four scores, all count."""
+    from scipy import stats
+
+    return stats.trim_mean(scores, 0.25, axis=axis)
+
+
+def bootstrap_interval(
+    statistic: Callable[..., np.ndarray], *samples: np.ndarray, n_resamples: int = 2000
+) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile bootstrap interval of a statistic over seeds.
+
+    Args:
+        statistic: takes as many arrays as there are samples, and `axis`, along which the seeds are.
+        *samples: the scores of a group, with the seeds along the last axis, and all other axes equal.
+        n_resamples: number of resamples.  Their random numbers are the same each time.
+
+    Returns:
+        the lower and the upper bound; both NaN if a sample has one seed only, which says nothing about the others.
+    """
+    from scipy import stats
+
+    if min(sample.shape[-1] for sample in samples) < 2:
+        return (np.full(samples[0].shape[:-1], np.nan),) * 2
+    found = stats.bootstrap(
+        samples, statistic, axis=-1, vectorized=True, method="percentile", n_resamples=n_resamples, batch=100, rng=0
+    )
+    return found.confidence_interval.low, found.confidence_interval.high
+
+
+def at_common_steps(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean returns of runs at the same steps.
+
+    A run that ended before others keeps its last mean return, because leaving it out would change of which runs a mean is.
+    Between evaluations, where runs were evaluated at different steps, it is interpolated.
+
+    Args:
+        curves: of one group.
+
+    Returns:
+        environment steps (T,), from the first at which all runs were evaluated, and mean returns (T, N).
+    """
+    steps = np.unique(np.concatenate([curve["timesteps"] for curve in curves]))
+    steps = steps[steps >= max(curve["timesteps"][0] for curve in curves)]
+    returns = [np.interp(steps, curve["timesteps"], curve["mean_return"]) for curve in curves]
+    return steps, np.stack(returns, axis=1)
+
+
+def solved_fraction(curves: Sequence[Curve], threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The fraction of runs that are solved, over environment steps, by the estimator of Kaplan and Meier.
+
+    A run that ended unsolved counts as not solved for as long as it was trained, and as unknown from there on (censored).  It is
+    never left out.
+
+    Args:
+        curves: of one group.
+        threshold: mean return of a solved run, see `training.curve.solved_row`.
+
+    Returns:
+        steps, fractions, and lower and upper bounds, (K,) each: 0, the steps at which a fraction begins, and the last step of
+        the longest run.  The bounds are Greenwood's with a log-log transform, which is undefined where the fraction is 0 or 1;
+        there they are the exact binomial ones (Clopper and Pearson).
+    """
+    from scipy import stats
+
+    rows = [solved_row(curve, threshold) for curve in curves]
+    censored = np.array([row is None for row in rows])
+    ends = [curve["timesteps"][-1 if row is None else row] for curve, row in zip(curves, rows, strict=True)]
+    estimate = stats.ecdf(stats.CensoredData.right_censored(ends, censored)).cdf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that the interval is undefined somewhere
+        interval = estimate.confidence_interval(method="log-log")
+    horizon = max(curve["timesteps"][-1] for curve in curves)
+    steps = np.concatenate([[0], estimate.quantiles, [horizon]])
+    fraction, low, high = (
+        np.concatenate([[first], each, each[-1:]])
+        for first, each in (
+            (0, estimate.probabilities),
+            (np.nan, interval.low.probabilities),
+            (np.nan, interval.high.probabilities),
+        )
+    )
+    for k in np.flatnonzero(np.isnan(low) | np.isnan(high)):
+        exact = stats.binomtest(round(fraction[k] * len(curves)), len(curves)).proportion_ci()
+        low[k], high[k] = exact.low, exact.high
+    return steps, fraction, low, high
+
+
+def probability_of_improvement(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The probability that a run of `a` has a higher score than a run of `b`; a tie counts as half.
+
+    Args:
+        a, b: scores, with the seeds along `axis`; an infinite one is a score as well.
+        axis: the last one.
+    """
+    first, second = np.moveaxis(a, axis, -1)[..., :, None], np.moveaxis(b, axis, -1)[..., None, :]
+    return ((first > second) + 0.5 * (first == second)).mean(axis=(-2, -1))
+
+
+def scores(curves: Sequence[Curve], what: str, threshold: float | None = None) -> np.ndarray:
+    """One number for each run, (N,).
+
+    Args:
+        curves: of one group.
+        what: one of `training.curve.SUMMARY_COLUMNS`, such as "last_three" or "steps_to_threshold".
+        threshold: mean return of a solved run.
+
+    Returns:
+        float64 array; infinite where a run has no such number, because it never reached the threshold.
+    """
+    values = [summarize(curve, threshold)[what] for curve in curves]
+    return np.array([np.inf if value is None else value for value in values], dtype=float)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------------
+
+
+def plot_seeds(groups: Groups, threshold: float | None = None) -> "Figure":
+    """Learning curves: the interquartile mean over the seeds with its bootstrap interval, and each seed where there are few.
+
+    A run that ended before the others of its group keeps its last mean return in the interquartile mean (`at_common_steps`).
+
+    Args:
+        groups: learning curves by label.
+        threshold: mean return at which to draw a line.
+
+    Returns:
+        the Matplotlib figure, which a notebook shows as the value of a cell.
+
+    Raises:
+        ValueError: a group is empty.
+    """
+    loaded = _load(groups)
+    figure, ax = style.figure(6.4, 4.2)
+    for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
+        if len(curves) < FEW:
+            for curve in curves:
+                ax.plot(curve["timesteps"] / 1e6, curve["mean_return"], color=color, linewidth=0.9, alpha=0.5)
+        steps, returns = at_common_steps(curves)
+        low, high = bootstrap_interval(iqm, returns)
+        ax.fill_between(steps / 1e6, low, high, color=color, alpha=0.18, linewidth=0)
+        ax.plot(steps / 1e6, iqm(returns), color=color, linewidth=3, label=_label(label, loaded))
+    if threshold is not None:
+        ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--")
+    ax.set(xlabel="environment steps (millions)", ylabel="mean return of an evaluation")
+    _title(ax, "Interquartile mean", loaded)
+    style.legend(ax, loc="best")
+    return figure
+
+
+def plot_solved(groups: Groups, threshold: float) -> "Figure":
+    """The fraction of solved runs over environment steps, with 95 % intervals (`solved_fraction`).
+
+    A short vertical line marks where a run ended unsolved.  The interval is left out where no run is solved yet.
+
+    Args:
+        groups: learning curves by label.
+        threshold: mean return of a solved run, see `training.curve.solved_row`.
+
+    Raises:
+        ValueError: a group is empty.
+    """
+    loaded = _load(groups)
+    horizon = max(curve["timesteps"][-1] for curves in loaded.values() for curve in curves)
+    figure, ax = style.figure(6.4, 4.2)
+    for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
+        steps, fraction, low, high = solved_fraction(curves, threshold)
+        if fraction[-1] == 1:  # it stays there
+            steps = np.append(steps[:-1], horizon)
+        ax.fill_between(steps / 1e6, low, high, where=fraction > 0, step="post", color=color, alpha=0.15, linewidth=0)
+        ax.step(steps / 1e6, fraction, where="post", color=color, linewidth=LINE, label=_label(label, loaded))
+        ends = np.array([curve["timesteps"][-1] for curve in curves if solved_row(curve, threshold) is None])
+        heights = fraction[np.searchsorted(steps, ends, side="right") - 1]
+        ax.plot(ends / 1e6, heights, color=color, linestyle="", marker="|", markersize=12, markeredgewidth=LINE)
+    ax.set(xlabel="environment steps (millions)", ylabel="fraction of runs", ylim=(-0.03, 1.03))
+    ax.set_xlim(left=0)
+    _title(ax, f"Solved: mean return of {threshold:,.0f}, twice in a row", loaded)
+    style.legend(ax, loc="best")
+    return figure
+
+
+def plot_scores(groups: Groups, what: str = "last_three", threshold: float | None = None) -> "Figure":
+    """One score of each group: the interquartile mean with its bootstrap interval, and each seed where there are few.
+
+    Args:
+        groups: learning curves by label.
+        what, threshold: as for `scores`.
+
+    Raises:
+        ValueError: a group is empty, or a run has no such score.
+    """
+    loaded = _load(groups)
+    figure, ax = style.figure(6.4, 1.6 + 0.5 * len(loaded))
+    for k, ((_, curves), color) in enumerate(zip(loaded.items(), itertools.cycle(OKABE_ITO))):
+        values = scores(curves, what, threshold)
+        if not np.isfinite(values).all():
+            raise ValueError(f"what is '{what}', which {np.isinf(values).sum()} of {len(values)} runs lack: use plot_solved.")
+        low, high = bootstrap_interval(iqm, values)
+        ax.plot([low, high], [k, k], color=color, linewidth=8, alpha=0.3, solid_capstyle="butt")
+        ax.plot([iqm(values)] * 2, [k - 0.25, k + 0.25], color=color, linewidth=3)
+        if len(curves) < FEW:
+            ax.plot(values, np.full(len(values), k), color=color, linestyle="", marker="o", markersize=5, alpha=0.7)
+    ax.set_yticks(range(len(loaded)), [_label(label, loaded) for label in loaded])
+    ax.set(xlabel=WHAT.get(what, what), ylim=(len(loaded) - 0.5, -0.5))
+    _title(ax, "Interquartile mean", loaded)
+    return figure
+
+
+def plot_improvement(groups: Groups, what: str = "last_three", threshold: float | None = None) -> "Figure":
+    """For each pair of groups, the probability that a run of the one is better than a run of the other, with 95 % intervals.
+
+    Args:
+        groups: learning curves by label.
+        what, threshold: as for `scores`.  Of steps and minutes, fewer are better, and a run that never reached the threshold is
+            worse than any that did.
+
+    Raises:
+        ValueError: a group is empty, or there is one group only.
+    """
+    loaded = _load(groups)
+    pairs = list(itertools.combinations(loaded, 2))
+    if not pairs:
+        raise ValueError(f"There is one group only, '{next(iter(loaded))}': expected at least two to compare.")
+    sign = -1 if what.startswith(("steps", "minutes", "timesteps")) else 1
+    figure, ax = style.figure(6.4, 1.8 + 0.5 * len(pairs))
+    for k, (a, b) in enumerate(pairs):
+        values = [sign * scores(loaded[label], what, threshold) for label in (a, b)]
+        low, high = bootstrap_interval(probability_of_improvement, *values)
+        ax.plot([low, high], [k, k], color=OKABE_ITO[0], linewidth=8, alpha=0.3, solid_capstyle="butt")
+        ax.plot([probability_of_improvement(*values)] * 2, [k - 0.25, k + 0.25], color=OKABE_ITO[0], linewidth=3)
+    ax.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
+    ax.set_yticks(range(len(pairs)), [f"{_label(a, loaded)}\nbetter than {_label(b, loaded)}" for a, b in pairs])
+    ax.set(xlabel=f"probability ({WHAT.get(what, what)})", xlim=(-0.02, 1.02), ylim=(len(pairs) - 0.5, -0.5))
+    _title(ax, "Probability of improvement", loaded)
+    return figure
+
+
+WHAT = {
+    "last_three": "mean return of the last three evaluations",
+    "best": "mean return of the best evaluation",
+    "area_under_curve": "area under the learning curve, per step",
+    "steps_to_threshold": "steps to the threshold",
+    "minutes_to_threshold": "minutes to the threshold",
+}
+"""Labels of the scores."""
+
+
+def _load(groups):
+    """The groups with all curves as arrays."""
+    for label, curves in groups.items():
+        if not len(curves):
+            raise ValueError(
+                f"groups['{label}'] is empty: expected learning curves, as arrays or as paths of results/NAME.csv."
+            )
+    return {
+        label: [read_curve(curve) if isinstance(curve, (str, Path)) else curve for curve in curves]
+        for label, curves in groups.items()
+    }
+
+
+def _label(label, groups):
+    """The label, with the number of seeds if the groups have different numbers of them."""
+    same = len({len(curves) for curves in groups.values()}) == 1
+    return label if same else f"{label} ({_count(len(groups[label]))})"
+
+
+def _count(seeds):
+    return f"{seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def _title(ax, text, groups):
+    """A title with the number of seeds."""
+    counts = sorted({len(curves) for curves in groups.values()})
+    seeds = f"{counts[0]} to {_count(counts[-1])}" if len(counts) > 1 else _count(counts[0])
+    ax.set_title(f"{text} ({seeds}{' each' if len(groups) > 1 else ''})", fontsize=style.MEDIUM, color=style.INK)
