@@ -289,10 +289,10 @@ def plot_improvement(groups: Groups, what: str = "last_three", threshold: float 
     sign = -1 if what.startswith(("steps", "minutes", "timesteps")) else 1
     figure, ax = style.figure(6.4, 1.8 + 0.5 * len(pairs))
     for k, (a, b) in enumerate(pairs):
-        values = [sign * scores(loaded[label], what, threshold) for label in (a, b)]
-        low, high = bootstrap_interval(probability_of_improvement, *values)
+        first, second = (sign * scores(loaded[label], what, threshold) for label in (a, b))
+        low, high = bootstrap_interval(probability_of_improvement, first, second)
         ax.plot([low, high], [k, k], color=OKABE_ITO[0], linewidth=8, alpha=0.3, solid_capstyle="butt")
-        ax.plot([probability_of_improvement(*values)] * 2, [k - 0.25, k + 0.25], color=OKABE_ITO[0], linewidth=3)
+        ax.plot([probability_of_improvement(first, second)] * 2, [k - 0.25, k + 0.25], color=OKABE_ITO[0], linewidth=3)
     ax.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     ax.set_yticks(range(len(pairs)), [f"{_label(a, loaded)}\nbetter than {_label(b, loaded)}" for a, b in pairs])
     ax.set(xlabel=f"probability ({WHAT.get(what, what)})", xlim=(-0.02, 1.02), ylim=(len(pairs) - 0.5, -0.5))
