@@ -134,7 +134,8 @@ def run_trials(runs: list[Trial], folder: Path, args: SweepArgs, display: SweepD
             states = ((str(each), words.get(each.status, "waiting"), each.last_result or {}) for each in trials)
             display.update(states, at_once)
 
-        def on_trial_error(self, trial: Any, **info: Any) -> None:
+        def on_trial_error(self, *args: Any, **info: Any) -> None:
+            trial = info["trial"]
             trials.write_state(folder / str(trial), **{"error": "Its process died."} | trials.read_state(folder / str(trial)))
 
         def on_experiment_end(self, trials: list[Any], **info: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import filelock
 import numpy as np
 import torch
+from torch.utils.tensorboard import SummaryWriter
 
 from envs.episodes import Episode
 from envs.registry import make_envs
@@ -71,8 +72,6 @@ class RunFiles:
     """
 
     def __init__(self, args: Args, root: str | Path = ".") -> None:
-        from torch.utils.tensorboard import SummaryWriter  # here, because it takes a second to import
-
         root = Path(root)
         for folder in (root / "models").glob("*/"):
             remove_remains(folder)
@@ -252,8 +251,10 @@ class Run:
             environment steps so far, states (N, S), and the next actions (N, A) if they were chosen already, otherwise None.
 
         Raises:
+            StopTraining: it was interrupted already.
             ValueError: the checkpoint is damaged or has no replay buffer, or the run was finished.
         """
+        self.check()
         saved = self.files.checkpoints.load_latest() if self.args.resume and self.files.checkpoints else None
         if saved:
             self._restore(*saved, policy, replay_buffer, rng)
