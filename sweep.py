@@ -213,8 +213,7 @@ def command_line(args: CommandLine) -> None:
     length = [] if args.max_timesteps is None else [f"max_timesteps={args.max_timesteps}"]
     result = sweep(**given, **trials.parse_settings(args.set + length))
     columns = ["trial", "solved", "steps_to_threshold", "minutes_to_threshold", "best", "last_three", "timesteps", "status"]
-    print(tabulate(result.trials.select(columns).to_pylist(), headers="keys"))
-    print(f"Tables: {result.folder}/trials.csv and evaluations.csv")
+    print(tabulate(result.trials.select(columns).to_pylist(), "keys"), f"Tables: {result.folder}/*.csv", sep="\n")
     counts = Counter(result.trials["status"].to_pylist())
     if counts.keys() != {"finished"}:
         states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
