@@ -105,15 +105,14 @@ def connect(address: str | None, cpus_per_trial: int) -> None:
     # Ray's usage report, its own files of results, and its own display are not needed.
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     try:
-        if address not in (None, "auto"):
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host, int(port)), timeout=5).close()  # Ray itself would wait for a minute or more
+        if address is not None:
+            socket.create_connection(address.rpartition(":")[::2], timeout=5).close()  # Ray itself would wait for minutes
         with chdir(REPO_ROOT):  # Ray's processes import from the folder in which it is started
             ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"address is '{address}', where no Ray cluster answers ({error}): expected HOST:PORT or 'auto' with a cluster that "
-            "was started with 'ray start --head', or no address for this machine alone."
+            f"address is '{address}', where no Ray cluster answers ({error}): expected the HOST:PORT that 'ray start --head' has "
+            "shown, or no address for this machine alone."
         ) from error
     most = max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
     if cpus_per_trial > most:
@@ -134,9 +133,9 @@ def run_trials(runs: list[Trial], folder: Path, args: SweepArgs, display: SweepD
             states = ((str(each), words.get(each.status, "waiting"), each.last_result or {}) for each in trials)
             display.update(states, at_once)
 
-        def on_trial_error(self, *args: Any, **info: Any) -> None:
-            trial = info["trial"]
-            trials.write_state(folder / str(trial), **{"error": "Its process died."} | trials.read_state(folder / str(trial)))
+        def on_trial_error(self, *_: Any, **info: Any) -> None:
+            place = folder / str(info["trial"])
+            trials.write_state(place, **{"error": "Its process died."} | trials.read_state(place))
 
         def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
             self.on_step_end(0, trials, at_once=True)
@@ -173,12 +172,11 @@ def train_trial(config: dict[str, str], runs: dict[str, Trial], folder: Path, ar
 
     run = runs[config["name"]]
     folder = folder / run.name
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(folder)
     curve, models = Path("results", f"{RUN}.csv"), Path("models", RUN)
     state = {"arguments": run.arguments, "until_return": args.until_return, "host": socket.gethostname()}
     cores = {"workers": min(1, args.cpus_per_trial - 1), "threads": max(1, args.cpus_per_trial - 1)}
     trials.write_state(folder, **state)
+    os.chdir(folder)
 
     def report(evaluation: dict[str, float]) -> bool:
         tune.report(evaluation)
@@ -212,11 +210,10 @@ class CommandLine(SweepArgs):
 def command_line(args: CommandLine) -> None:
     """Runs a sweep, and prints a table of its runs."""
     given = {name: value for name, value in vars(args).items() if name not in ("set", "max_timesteps")}
-    length = {} if args.max_timesteps is None else {"max_timesteps": args.max_timesteps}
-    result = sweep(**given, **trials.parse_settings(args.set) | length)
+    length = [] if args.max_timesteps is None else [f"max_timesteps={args.max_timesteps}"]
+    result = sweep(**given, **trials.parse_settings(args.set + length))
     columns = ["trial", "solved", "steps_to_threshold", "minutes_to_threshold", "best", "last_three", "timesteps", "status"]
-    print(tabulate(result.trials.select(columns).to_pylist(), headers="keys"))
-    print(f"Tables: {result.folder}/trials.csv and evaluations.csv")
+    print(tabulate(result.trials.select(columns).to_pylist(), "keys"), f"Tables: {result.folder}/*.csv", sep="\n")
     counts = Counter(result.trials["status"].to_pylist())
     if counts.keys() != {"finished"}:
         states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,14 @@ def test_a_finished_run_goes_on_when_max_timesteps_is_raised():
     assert len(Path("results/part.csv").read_text().splitlines()) == 1 + 3, "400, 800 and 1000"
     assert_same_run(main(resume="part", max_timesteps=1600), whole)
     assert json.loads(Path("models/part/args.json").read_text())["max_timesteps"] == 1600
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again():
+    whole = main(**SMALL, name="part")
+    shutil.rmtree(newest_checkpoint(Path("models/part"), "latest").parent)
+    shutil.rmtree(find_checkpoint("part").parent)
+    assert_same_run(main(resume="part"), whole)
+    assert len(Path("results/part.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_the_arguments_of_the_run_are_kept_and_others_refused():

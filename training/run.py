@@ -260,6 +260,7 @@ class Run:
             self._restore(*saved, policy, replay_buffer, rng)
             states, actions = self._repeat_episodes(saved[1], replay_buffer, envs)
         else:
+            self.files.write_curve([])  # rows of a run that was killed before its first checkpoint
             states, actions = envs.reset(seed=self.args.seed)[0], None
         envs.while_waiting = self.check
         self.policy, self.replay_buffer, self.rng, self.envs = policy, replay_buffer, rng, envs

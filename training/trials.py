@@ -53,8 +53,8 @@ class SweepArgs:
     concurrent: Count | None = None
     """Highest number of runs at the same time.  The default is as many as there are CPUs for."""
     address: str | None = None
-    """Address of a running Ray cluster, HOST:PORT or "auto".  All its machines see this repository and root under the same paths.
-    The default is this machine alone."""
+    """Address of a running Ray cluster, HOST:PORT.  All its machines see this repository and root under the same paths.  The default
+    is this machine alone."""
     max_failures: Annotated[int, Ge(0)] = 3
     """Number of times that a run is started again after it failed."""
     name: str = ""
