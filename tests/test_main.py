@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from main import exploration_noise, main
 from TD3 import TD3
 from training.args import Args
 from training.curve import CURVE_COLUMNS
-from utils import ReplayBuffer, eval_policy, find_checkpoint
+from utils import ReplayBuffer, check_digests, eval_policy, find_checkpoint
 
 PENDULUM = "InvertedPendulumBulletEnv-v0"
 SMALL = {"env": PENDULUM, "num_envs": 4, "start_timesteps": 200, "eval_freq": 400, "max_timesteps": 800, "eval_episodes": 2,
@@ -47,7 +48,9 @@ def test_a_run_leaves_curve_checkpoints_arguments_and_tensorboard(tmp_path):
     assert folders["latest"].name == "latest_800" and folders["best"].name in ("best_400", "best_800")
     for which, folder in folders.items():
         assert {f"{which}_{ending}" for ending in endings} < set(os.listdir(folder)), "the files of the original TD3"
-        subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+        check_digests(folder)
+        if shutil.which("sha256sum"):
+            subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
     kept = json.loads((tmp_path / "models/a/args.json").read_text())
     assert kept["seed"] == 3 and kept["hidden"] == 16 and kept["command"].startswith("python main.py --env Inverted")
     assert any(name.startswith("events.out.tfevents") for name in os.listdir("runs/a"))

@@ -26,6 +26,7 @@ from training.run import claim_name, scheduled
 from utils import check_digests, find_checkpoint, newest_checkpoint
 
 PENDULUM = "InvertedPendulumBulletEnv-v0"
+posix = pytest.mark.skipif(os.name == "nt", reason="needs the signals and file descriptors of POSIX")
 SMALL = {"env": PENDULUM, "num_envs": 4, "start_timesteps": 200, "eval_freq": 400, "max_timesteps": 1600, "eval_episodes": 2,
          "hidden": 16, "batch_size": 32, "buffer_size": 1000, "workers": 0, "bf16": False}  # fmt: skip
 
@@ -297,6 +298,7 @@ main(**eval(sys.argv[1]))
 """A run that tells of its saves, and takes so long over each that a kill can hit it."""
 
 
+@posix
 @pytest.mark.slow
 def test_killed_again_and_again_a_run_loses_nothing(root, request, monkeypatch):
     """kill -9 at random moments, every second time inside a save; each time the run goes on from its last checkpoint.
@@ -353,6 +355,7 @@ def test_the_next_start_of_any_run_cleans_up_after_a_killed_one(root):
     assert not litter.exists()
 
 
+@posix
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment_ends_soon_and_without_a_traceback(root, request):
     """At random moments from the first import to the evaluations; every third time it is pressed twice.
@@ -382,6 +385,7 @@ def test_ctrl_c_at_any_moment_ends_soon_and_without_a_traceback(root, request):
     assert saved and longest < 6
 
 
+@posix
 def test_a_stopped_worker_does_not_keep_a_run_from_ending(root):
     process = start(root, "--max-timesteps", "1_000_000", "--workers", "2")
     workers = child_processes(process.pid)
@@ -395,6 +399,7 @@ def test_a_stopped_worker_does_not_keep_a_run_from_ending(root):
     check_digests(newest_checkpoint(Path("models/a"), "latest").parent)
 
 
+@posix
 @pytest.mark.parametrize("by", ["Ctrl-C", "max_minutes"])
 def test_a_huge_utd_ratio_does_not_keep_a_run_from_ending(root, by):
     words = command(root, "--utd-ratio", "1000", "--num-envs", "64", "--max-timesteps", "1_000_000")
@@ -411,6 +416,7 @@ def test_a_huge_utd_ratio_does_not_keep_a_run_from_ending(root, by):
     assert ("Interrupted." in out) == (by == "Ctrl-C")
 
 
+@posix
 @pytest.mark.parametrize("when", ["while it steps", "between two steps"])
 def test_a_dead_worker_is_named_and_the_run_can_be_resumed(monkeypatch, when):
     arguments = SMALL | {"workers": 2, "seed": 7}
@@ -441,6 +447,7 @@ def test_a_dead_worker_is_named_and_the_run_can_be_resumed(monkeypatch, when):
     assert_same_run(main(resume="part"), whole)
 
 
+@posix
 @pytest.mark.parametrize("save_model", [True, False])
 def test_runs_that_start_at_the_same_moment_get_names_of_their_own(save_model):
     """25 processes that wait for the same instant."""
@@ -470,6 +477,9 @@ def test_runs_that_start_at_the_same_moment_get_names_of_their_own(save_model):
 def small_disk(tmp_path):
     """A function size -> folder on a file system of that many bytes."""
     mounted = []
+
+    if not shutil.which("mount"):
+        pytest.skip("needs the program mount")
 
     def mount(size):
         folder = tmp_path / f"disk{len(mounted)}"
@@ -572,6 +582,7 @@ def test_a_folder_without_permission_is_named(root, tmp_path):
 # --- long runs ------------------------------------------------------------------------------------------------------------------
 
 
+@posix
 @pytest.mark.slow
 def test_memory_files_and_physics_clients_stay_as_they_are(root):
     """A short form of benchmarks/endurance.py: from the tenth evaluation with a full buffer to the last one."""

@@ -118,7 +118,7 @@ def test_an_error_in_an_environment_says_which_and_closes_all_workers(faulty):
 def test_a_killed_worker_is_noticed_and_the_others_closed(faulty):
     processes = list(faulty.processes)
     processes[1].kill()
-    with pytest.raises(RuntimeError, match="Worker 1 of 2.*killed by SIGKILL"):
+    with pytest.raises(RuntimeError, match="Worker 1 of 2.*failed: it (was killed by SIGKILL|ended with exit code)"):
         faulty.step(np.zeros((3, 1)))
     assert not any(process.is_alive() for process in processes)
 
@@ -146,7 +146,9 @@ def test_a_worker_that_is_killed_while_it_answers_is_noticed():
             pass
         time.sleep(0.2)  # it has begun, and waits until somebody reads
         envs.processes[0].kill()
-        with pytest.raises(WorkerError, match="^Worker 0 of 2, with 1 environments, failed: it was killed by SIGKILL"):
+        with pytest.raises(
+            WorkerError, match="^Worker 0 of 2, with 1 environments, failed: it (was killed by SIGKILL|ended with exit code)"
+        ):
             envs.step_wait()
         assert not any(process.is_alive() for process in envs.processes)
     finally:
