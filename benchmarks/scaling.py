@@ -6,14 +6,12 @@
 Writes scaling.csv, scaling_envs.png and scaling_updates.png to the folder of this file.
 """
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from benchmarks import speed, update
-from benchmarks.machine import check_idle, describe
 from benchmarks.process import measure
-from benchmarks.table import FOLDER
+from benchmarks.table import FOLDER, measured_rows
 from training.cli import run_cli
 from viewing import style
 
@@ -86,17 +84,8 @@ def main(draw_only: bool = False, force: bool = False, seconds: float = 10.0, fo
         seconds: Duration for each point, in seconds.  A turn of an update takes a tenth of it.
         folder: Folder of the files.
     """
-    path = folder / "scaling.csv"
-    if not draw_only:
-        warning = check_idle(force)
-        rows = measure_rows(seconds)
-        with open(path, "w", newline="", encoding="utf-8") as f:
-            csv.writer(f).writerows([COLUMNS, *rows])
-        print(f"{describe()}. {warning}".strip())
-    if not path.exists():
-        raise FileNotFoundError(f"There is no '{path}': run this without --draw-only first.")
-    with open(path, newline="", encoding="utf-8") as f:
-        print(*draw(list(csv.reader(f))[1:], folder), sep="\n")
+    rows = measured_rows(folder / "scaling.csv", COLUMNS, lambda: measure_rows(seconds), draw_only, force)
+    print(*draw(rows, folder), sep="\n")
 
 
 if __name__ == "__main__":

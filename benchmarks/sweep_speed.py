@@ -6,15 +6,12 @@
 Writes sweep_speed.csv and sweep_speed.png to the folder of this file.  Needs the extra `sweep`.
 """
 
-import csv
 import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-from benchmarks.machine import check_idle, describe
-from benchmarks.table import FOLDER
+from benchmarks.table import FOLDER, measured_rows
 from sweep import sweep
 from training.cli import run_cli
 from viewing import style
@@ -60,19 +57,13 @@ def main(draw_only: bool = False, force: bool = False, steps: int = 150_000, fol
         steps: Environment steps of each run.
         folder: Folder of the files.
     """
-    path, cores = folder / "sweep_speed.csv", os.cpu_count() or 1
-    if not draw_only:
-        warning = check_idle(force)
-        counts = sorted({2**k for k in range(cores.bit_length()) if 2**k <= cores} | {cores})
-        pairs: list[tuple[int, Any]] = [(1, n) for n in counts] + [(2, n) for n in counts if 2 * n <= cores]
-        rows = [measure(cpus, concurrent, steps) for cpus, concurrent in pairs]
-        with open(path, "w", newline="", encoding="utf-8") as f:
-            csv.writer(f).writerows([COLUMNS, *rows])
-        print(f"{describe()}. {warning}".strip())
-    if not path.exists():
-        raise FileNotFoundError(f"There is no '{path}': run this without --draw-only first.")
-    with open(path, newline="", encoding="utf-8") as f:
-        print(draw([[float(value) for value in row] for row in list(csv.reader(f))[1:]], folder / "sweep_speed.png"))
+    cores = os.cpu_count() or 1
+    counts = sorted({2**k for k in range(cores.bit_length()) if 2**k <= cores} | {cores})
+    pairs: list[tuple[int, int]] = [(1, n) for n in counts] + [(2, n) for n in counts if 2 * n <= cores]
+    rows = measured_rows(
+        folder / "sweep_speed.csv", COLUMNS, lambda: [measure(cpus, n, steps) for cpus, n in pairs], draw_only, force
+    )
+    print(draw([[float(value) for value in row] for row in rows], folder / "sweep_speed.png"))
 
 
 if __name__ == "__main__":

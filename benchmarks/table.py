@@ -5,10 +5,13 @@ python -m benchmarks.table           renders them again, after a row was deleted
 
 import csv
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tabulate import tabulate
+
+from benchmarks.machine import check_idle, describe
 
 FOLDER = Path(__file__).resolve().parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -109,6 +112,32 @@ def write_tables() -> None:
     """Renders all rows of results.csv into RESULTS.md."""
     path = FOLDER / "RESULTS.md"
     path.write_text(replace_tables(path.read_text(encoding="utf-8"), render(read_cells())), encoding="utf-8")
+
+
+def measured_rows(path: Path, columns: list[str], measure: Callable[[], list], draw_only: bool, force: bool) -> list[list[str]]:
+    """The rows of a CSV file, measured anew on an idle machine and written first.
+
+    Args:
+        path: of the file.
+        columns: its first row.
+        measure: returns the other rows.
+        draw_only: do not measure.
+        force: measure on a busy machine as well, see `check_idle`.
+
+    Raises:
+        RuntimeError: the machine is busy.
+        FileNotFoundError: there is no such file with `draw_only`.
+    """
+    if not draw_only:
+        warning = check_idle(force)
+        rows = measure()
+        with open(path, "w", newline="", encoding="utf-8") as f:
+            csv.writer(f).writerows([columns, *rows])
+        print(f"{describe()}. {warning}".strip())
+    if not path.exists():
+        raise FileNotFoundError(f"There is no '{path}': run this without --draw-only first.")
+    with open(path, newline="", encoding="utf-8") as f:
+        return list(csv.reader(f))[1:]
 
 
 if __name__ == "__main__":

@@ -60,9 +60,8 @@ def build(workers: int | None = None) -> tuple[Path, Path]:
         the paths of `bullet.mjs` and `bullet.wasm`.
 
     Raises:
-        RuntimeError: a program is missing or ended with an error.
+        RuntimeError: a program ended with an error.
     """
-    require("em++", "emscripten (on Debian and Ubuntu: 'apt install emscripten')")
     sources = [line for line in (HERE / "bullet_sources.txt").read_text("utf-8").split("\n") if line and line[0] != "#"]
     folder = unpack()
     objects = CACHE / "objects"

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,18 @@ def child_processes(pid=None):
     """The descendants of a process, without the one in which multiprocessing keeps track of its resources under spawn."""
     children = psutil.Process(pid).children(recursive=True)
     return [child for child in children if not any("resource_tracker" in word for word in child.cmdline())]
+
+
+def assert_gone(processes, seconds=5.0):
+    """Waits until no process runs any more."""
+
+    def running():
+        return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+    deadline = time.monotonic() + seconds
+    while running() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not running()
 
 
 @pytest.fixture

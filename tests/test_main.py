@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
-from conftest import child_processes
+from conftest import assert_gone, child_processes
 
 from envs.registry import make_env
 from main import exploration_noise, main
@@ -195,10 +194,7 @@ def test_a_killed_run_leaves_a_whole_checkpoint_and_no_worker(root):
     process, workers = start(root)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    deadline = time.time() + 10
-    while time.time() < deadline and any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers):
-        time.sleep(0.1)
-    assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
+    assert_gone(workers, seconds=10)
     TD3(5, 1, 1.0, hidden=16).load(find_checkpoint("a"))
 
 
@@ -274,7 +270,9 @@ def test_the_stop_button_of_a_notebook_returns_the_result_so_far(root, monkeypat
             time.sleep(0.1)
         manager.interrupt_kernel()
         assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
-        client.execute(f"import sys; sys.path.append({str(root / 'tests')!r}); from conftest import child_processes")
+        client.execute(
+            f"import sys; sys.path.append({str(root / 'tests')!r}); from conftest import assert_gone, child_processes"
+        )
         assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
         client.execute("assert result.interrupted and len(result.curve['timesteps']) and not child_processes()")
         reply = client.get_shell_msg(timeout=60)["content"]

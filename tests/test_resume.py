@@ -14,10 +14,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
-from conftest import child_processes
+from conftest import assert_gone, child_processes
 
 import training.run
 from main import main
@@ -270,17 +269,6 @@ def ended(process):
     """Waits for the end of a process, and returns its outputs."""
     process.wait(timeout=60)
     return Path("out.txt").read_text(), Path("err.txt").read_text()
-
-
-def alive(processes):
-    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
-
-
-def assert_gone(processes, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while alive(processes) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not alive(processes)
 
 
 SLOW_SAVES = """

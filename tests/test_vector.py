@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import psutil
 import pytest
+from conftest import assert_gone
 from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 
 from envs.registry import make_env, make_envs
@@ -170,10 +171,7 @@ time.sleep(60)
     assert len(workers) == 4 and all(worker.is_running() for worker in workers)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    deadline = time.time() + 10
-    while time.time() < deadline and any(worker.is_running() for worker in workers):
-        time.sleep(0.1)
-    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    assert_gone(workers, seconds=10)
 
 
 def test_bullets_greetings_stay_off_the_screen(root):

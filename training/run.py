@@ -348,13 +348,13 @@ class Run:
         Raises:
             StopTraining: the run was interrupted, or max_minutes passed more than a second ago.
         """
-        if self.handler.interrupted or self._late(1.0):
+        self._check_interrupt()
+        if self._late(1.0):
             raise StopTraining
 
     def evaluation_due(self, timesteps: int) -> bool:
         """Whether a multiple of eval_freq was passed since the evaluation before."""
-        before = self.rows[-1][0] if self.rows else 0
-        return timesteps // self.args.eval_freq > before // self.args.eval_freq
+        return is_due(timesteps, self.rows, self.args.eval_freq)
 
     def evaluate(self, policy: Any, timesteps: int, losses: dict[str, Any]) -> bool:
         """Evaluates a policy, adds the result to curve, files and display, and keeps the policy if it is the best so far.
@@ -456,6 +456,12 @@ def scheduled(rows: list[list[float]], eval_freq: int) -> list[list[float]]:
     """The evaluations without one that was made only because the run ended, which a run of more steps would not have."""
     kept: list[list[float]] = []
     for row in rows:
-        if row[0] // eval_freq > (kept[-1][0] if kept else 0) // eval_freq:
+        if is_due(row[0], kept, eval_freq):
             kept.append(row)
     return kept
+
+
+def is_due(timesteps: float, rows: list[list[float]], eval_freq: int) -> bool:
+    """Whether a multiple of eval_freq was passed since the last evaluation in `rows`."""
+    before = rows[-1][0] if rows else 0
+    return timesteps // eval_freq > before // eval_freq
