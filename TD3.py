@@ -37,9 +37,13 @@ class Actor(nn.Module):
 
     def forward(self, state: Tensor) -> Tensor:
         """(B, S) -> (B, A), each component within [-max_action, max_action]."""
+        return self.max_action * torch.tanh(self.pre_tanh(state))
+
+    def pre_tanh(self, state: Tensor) -> Tensor:
+        """(B, S) -> (B, A), what goes into the tanh."""
         a = F.relu(self.l1(state))
         a = F.relu(self.l2(a))
-        return self.max_action * torch.tanh(self.l3(a))
+        return self.l3(a)
 
 
 class Critic(nn.Module):
@@ -80,6 +84,8 @@ class TD3:
         policy_noise: standard deviation of the target action noise, in units of max_action.
         noise_clip: bound of the target action noise, in units of max_action.
         policy_freq: number of critic updates for each update of the actor and the target networks.
+        saturation_penalty: weight of a penalty on what goes into the actor's tanh beyond 2, in units of the mean |Q|.  Where a tanh
+            is saturated, its gradient vanishes, and the actor stops learning.  The paper has none.
         lr: learning rate of both Adam optimizers.
         hidden: units of each hidden layer.
         device: where the networks are, such as "cpu" or "cuda".
@@ -95,6 +101,7 @@ class TD3:
         policy_noise: float = 0.2,
         noise_clip: float = 0.5,
         policy_freq: int = 2,
+        saturation_penalty: float = 0.0,
         lr: float = 3e-4,
         hidden: int = 256,
         device: str | torch.device = "cpu",
@@ -112,6 +119,7 @@ class TD3:
         self.policy_noise = policy_noise * max_action
         self.noise_clip = noise_clip * max_action
         self.policy_freq = policy_freq
+        self.saturation_penalty = saturation_penalty
         self.total_it = 0
 
     @torch.no_grad()
@@ -152,7 +160,10 @@ class TD3:
 
         # Delayed policy updates (section 5.2)
         if self.total_it % self.policy_freq == 0:
-            actor_loss = -self.critic.Q1(state, self.actor(state)).mean()
+            z = self.actor.pre_tanh(state)
+            Q = self.critic.Q1(state, self.max_action * torch.tanh(z))
+            saturation = F.relu(z.abs() - 2).square().mean()
+            actor_loss = -Q.mean() + self.saturation_penalty * Q.detach().abs().mean() * saturation
             self.actor_optimizer.zero_grad()
             actor_loss.backward(inputs=list(self.actor.parameters()))
             self.actor_optimizer.step()

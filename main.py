@@ -44,19 +44,22 @@ def main(*, on_evaluation: Callable[[dict[str, float]], bool | None] | None = No
     args = make_args(**given)
     import torch  # here, because `python main.py --help` need not wait for it
 
-    from envs.registry import dimensions, make_envs
+    from envs.registry import dimensions, make_env, make_envs
+    from envs.symmetry import symmetries_that_hold
     from envs.vector import final_states
     from TD3 import TD3
     from training.bf16_update import Bf16TD3
     from training.cuda_graph import CudaGraphTD3
     from training.finite import check_actions, check_losses, check_steps, check_weights
     from training.run import Run
+    from training.streams import integer, spawn_streams
     from utils import ReplayBuffer, find_checkpoint
     from viewing.curves import plot_curve
 
     torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
+    streams = spawn_streams(args.seed)
+    torch.manual_seed(integer(streams.networks))
+    rng = np.random.default_rng(streams.exploration)
     state_dim, action_dim, max_action = dimensions(args.env)
 
     # Bf16TD3 and CudaGraphTD3 compute the update of TD3 in a faster way.
@@ -69,14 +72,23 @@ def main(*, on_evaluation: Callable[[dict[str, float]], bool | None] | None = No
         policy_noise=args.policy_noise,
         noise_clip=args.noise_clip,
         policy_freq=args.policy_freq,
+        saturation_penalty=args.saturation_penalty,
         lr=args.lr,
         hidden=args.hidden,
         device=args.device,
     )
     if args.load_model and not args.resume:
         policy.load(find_checkpoint(args.load_model))
+    torch.manual_seed(integer(streams.target_noise))  # from here on, PyTorch's global generator draws the target noise alone
     replay_buffer = ReplayBuffer(
-        state_dim, action_dim, args.buffer_size, n_step=args.n_step, discount=args.discount, seed=args.seed, device=args.device
+        state_dim,
+        action_dim,
+        args.buffer_size,
+        n_step=args.n_step,
+        discount=args.discount,
+        seed=integer(streams.sampling),
+        symmetries=symmetries_that_hold(lambda: make_env(args.env)) if args.symmetries else [],
+        device=args.device,
     )
     expl_noise = max_action * exploration_noise(args)
 
@@ -91,7 +103,8 @@ def main(*, on_evaluation: Callable[[dict[str, float]], bool | None] | None = No
         """The number of updates that keeps their total at utd_ratio times the steps after start_timesteps."""
         return max(0, int((t - args.start_timesteps) * args.utd_ratio) - policy.total_it) if len(replay_buffer) else 0
 
-    with closing(make_envs(args.env, args.num_envs, args.workers or 0)) as envs, Run(args, plot_curve, on_evaluation) as run:
+    envs = make_envs(args.env, args.num_envs, args.workers or 0, staggered=True)
+    with closing(envs), Run(args, plot_curve, on_evaluation) as run:
         t, states, actions = run.begin(policy, replay_buffer, rng, envs)  # resets the environments, or resumes a run
         run.position = lambda: (t, states, actions)  # what a checkpoint needs of this loop
         losses: dict[str, torch.Tensor] = {}

@@ -18,6 +18,7 @@ import numpy as np
 
 from envs.batched_walker import BatchedWalker, mean
 from envs.bullet import quiet
+from envs.symmetry import LEFT_RIGHT, Symmetry
 
 with quiet():
     from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
@@ -90,6 +91,14 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
     def make_robot(self) -> MyWalkerBase:
         """The robot of this environment."""
         return MyAnt(self.target)
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """The mirror images of an experience that are true as well, and from which training learns too.
+
+        A change that tells left from right, such as a motor that does not work, has to override this with `()`.
+        """
+        return (LEFT_RIGHT,)
 
     def choose_target(self) -> tuple[float, float]:
         """The target of an episode, (x, y) in metres.  Draw from `self.np_random` to make it random."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.symmetry import ANT_SYMMETRIES, Symmetry
 from override_ant import MyAnt as OnePointAnt
 from override_ant import MyAntBulletEnv as OnePointEnv
 
@@ -39,6 +40,11 @@ class MyAntBulletEnv(OnePointEnv):
 
     def make_robot(self) -> OnePointAnt:
         return MyAnt(self.target)
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """Without `angle_progress`, which tells front from back, an ant that walks backward is worth as much."""
+        return super().symmetries if self.angle_progress else ANT_SYMMETRIES
 
     def choose_target(self) -> tuple[float, float]:
         """A point on the circle, uniformly distributed."""

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from envs.registry import dimensions, make_envs
+from envs.symmetry import Symmetry
 from TD3 import TD3, read_checkpoint
 
 
@@ -28,6 +29,8 @@ class ReplayBuffer:
         n_step: number of rewards that a stored transition sums.  The paper's is 1.
         discount: gamma, the value of a reward one step later.
         seed: seed of the random choice made by `sample`.
+        symmetries: those of the robot, see `envs/symmetry.py`.  Each sampled batch is cut into as many parts as there are of them
+            and one more; the first part stays, and each other part is mirrored by one of them.
         device: where the batches go.
 
     Raises:
@@ -45,6 +48,7 @@ class ReplayBuffer:
         n_step: int = 1,
         discount: float = 0.99,
         seed: int | None = None,
+        symmetries: Sequence[Symmetry] = (),
         device: str | torch.device = "cpu",
     ) -> None:
         for name, value in {"state_dim": state_dim, "action_dim": action_dim, "max_size": max_size, "n_step": n_step}.items():
@@ -60,9 +64,22 @@ class ReplayBuffer:
         self.state, self.action, self.next_state, self.reward, self.discount = self.columns
         self.generator = torch.Generator()
         self.generator.manual_seed(seed) if seed is not None else self.generator.seed()
+        self.mirrors = [self._columns_and_signs(symmetry) for symmetry in symmetries]
         self.n_step = n_step
         self.gamma = discount
         self.window: deque[tuple[np.ndarray, ...]] = deque(maxlen=n_step)
+
+    def _columns_and_signs(self, symmetry):
+        """A symmetry as a rule for whole rows of the table: columns and signs, (2 S + A + 2,) each."""
+        action, next_state, reward = np.cumsum(self.widths)[:3]
+        columns = [
+            symmetry.state_index,
+            action + symmetry.action_index,
+            next_state + symmetry.state_index,
+            reward + np.arange(2),
+        ]
+        signs = [symmetry.state_sign, symmetry.action_sign, symmetry.state_sign, np.ones(2)]
+        return torch.from_numpy(np.concatenate(columns)), torch.from_numpy(np.concatenate(signs).astype(np.float32))
 
     def __len__(self) -> int:
         return self.size
@@ -84,8 +101,8 @@ class ReplayBuffer:
             reward: a number or (N,).
             terminated: whether next_state is terminal, a bool or (N,).
             truncated: whether a time limit ended the episode, a bool or (N,).  Its next_state is not terminal: the discount
-                stays.  It matters for n_step > 1 only: rewards are never summed across the end of an episode, and the last
-                n_step - 1 transitions before a time limit are left out, because their next rewards are unknown.
+                stays.  It matters for n_step > 1 only: rewards are never summed across the end of an episode, so the last
+                n_step - 1 transitions before a time limit sum fewer, and have the discount that belongs to so many.
         """
         state, action, next_state = (np.atleast_2d(np.asarray(x, dtype=np.float32)) for x in (state, action, next_state))
         reward = np.asarray(reward, dtype=np.float32).reshape(-1)
@@ -95,21 +112,18 @@ class ReplayBuffer:
             self._store(*self._sum_rewards())
 
     def _sum_rewards(self) -> tuple[np.ndarray, ...]:
-        """The oldest transition of the window with the rewards of n_step steps, of those environments that got so far."""
+        """The oldest transition of the window with the rewards of n_step steps, or of those up to the end of its episode."""
         state, action, next_state, *_ = self.window[0]
         next_state, count = next_state.copy(), len(state)
-        total, terminal = np.zeros(count, np.float32), np.zeros(count, bool)
-        running, complete = np.ones(count, bool), np.ones(count, bool)
+        total, discount = np.zeros(count, np.float32), np.ones(count, np.float32)
+        terminal, running = np.zeros(count, bool), np.ones(count, bool)
         for k, (_, _, next_state_k, reward_k, terminated_k, ended_k) in enumerate(self.window):
             total += self.gamma**k * running * reward_k
+            discount[running] = self.gamma ** (k + 1)
             next_state[running], terminal[running] = next_state_k[running], terminated_k[running]
-            if k < self.n_step - 1:
-                complete &= ~(running & ended_k & ~terminated_k)
             running &= ~ended_k
-        # a transition that sums fewer than n_step rewards is terminal, so its discount is 0
-        discount = np.where(terminal, 0.0, self.gamma**self.n_step)
-        columns = (state, action, next_state, total[:, None], discount[:, None].astype(np.float32))
-        return tuple(column[complete] for column in columns)
+        discount[terminal] = 0.0
+        return state, action, next_state, total[:, None], discount[:, None]
 
     def _store(self, *columns):
         """Writes rows of (state, action, next_state, reward, discount) at the pointer, and wraps around at the end."""
@@ -134,7 +148,11 @@ class ReplayBuffer:
         if self.size == 0:
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
         rows = torch.randint(self.size, (batch_size,), generator=self.generator)
-        return self.table.index_select(0, rows).to(self.device).split(self.widths, dim=1)
+        batch = self.table.index_select(0, rows)
+        _, *parts = batch.tensor_split(len(self.mirrors) + 1)
+        for part, (columns, signs) in zip(parts, self.mirrors, strict=True):
+            torch.mul(part.index_select(1, columns), signs, out=part)
+        return batch.to(self.device).split(self.widths, dim=1)
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to continue.  "transitions", (size, 2 S + A + 2), is a view of the memory."""
@@ -162,7 +180,7 @@ class ReplayBuffer:
 
 
 EVAL_SEED = 1_000_000
-"""The first seed of the episodes that choose the best policy.  Training seeds are below it, those of final scores above."""
+"""The first seed of the episodes of `eval_policy`, unless others are given.  A run evaluates on episodes of its own."""
 
 SCORE_SEED = 2_000_000
 """The first seed of the episodes that score a finished policy.  No policy was trained or chosen on them."""
@@ -198,7 +216,7 @@ class Evaluation:
 def eval_policy(
     policy: Any,
     env: str | VectorEnv,
-    seed: int = EVAL_SEED,
+    seed: int | Sequence[int] = EVAL_SEED,
     eval_episodes: int = 10,
     workers: int = 0,
     before_step: Callable[[], None] = lambda: None,
@@ -208,7 +226,7 @@ def eval_policy(
     Args:
         policy: anything with `select_action(states)`, (N, S) -> (N, A).
         env: id of an environment, or vector environments such as those of `make_envs`, which stay open.
-        seed: episode i is reset with seed + i, whatever ran before.
+        seed: episode i is reset with seed + i, whatever ran before, or with seed[i] if there is one for each episode.
         eval_episodes: number of episodes.  With fewer environments than that, each runs several, one after the other.
         workers: number of processes for the environments, where `env` is an id.  With 0 they are in this one, which is the
             fastest for two environments: 2.1 seconds for ten episodes, against 2.7 with two processes.
@@ -225,9 +243,16 @@ def eval_policy(
     if isinstance(env, str):
         with contextlib.closing(make_envs(env, min(eval_episodes, MAX_EVAL_ENVS), workers)) as envs:
             return eval_policy(policy, envs, seed, eval_episodes, before_step=before_step)
+    # One more episode for each environment that would have none in the last round; they do not count.
+    count = -(-eval_episodes // env.num_envs) * env.num_envs
+    seeds = (
+        [seed + i for i in range(count)]
+        if isinstance(seed, (int, np.integer))
+        else [seed[i % eval_episodes] for i in range(count)]
+    )
     returns, lengths = [], []
     for first in range(0, eval_episodes, env.num_envs):
-        states, _ = env.reset(seed=seed + first)
+        states, _ = env.reset(seed=seeds[first : first + env.num_envs])  # type: ignore[arg-type]  # a list is allowed too
         running, total, length = np.ones(env.num_envs, bool), np.zeros(env.num_envs), np.zeros(env.num_envs, int)
         while running[: eval_episodes - first].any():
             before_step()
@@ -238,7 +263,7 @@ def eval_policy(
         if not np.isfinite(total).all():
             worst = int(np.flatnonzero(~np.isfinite(total))[0])
             raise ValueError(
-                f"The return of the evaluation episode with seed {seed + first + worst} is {total[worst]}: "
+                f"The return of the evaluation episode with seed {seeds[first + worst]} is {total[worst]}: "
                 "look at the reward of the environment."
             )
         returns.append(total)

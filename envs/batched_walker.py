@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from envs.bullet import quiet
+from envs.symmetry import LEFT_RIGHT
 
 with quiet():
     import pybullet
@@ -153,3 +154,4 @@ def use_batched_calls(env: gym.Env) -> None:
     robot = getattr(env.unwrapped, "robot", None)
     if type(robot) is Ant:
         robot.__class__ = BatchedAnt
+        env.unwrapped.symmetries = (LEFT_RIGHT,)  # type: ignore[attr-defined]

@@ -12,6 +12,32 @@ import gymnasium as gym
 import numpy as np
 
 
+class ShortFirstEpisode(gym.Wrapper):
+    """Ends an episode that begins with a seed, which is the first one of a run, after fewer steps than the time limit.
+
+    An ant that does not fall any more has episodes of 1000 steps.  If sixteen of them begin together, all of them begin anew in
+    the same step from then on, and at every moment the newest experience is of one phase of an episode.  With first episodes of
+    different lengths they stay apart.  rsl_rl has the same under the name `init_at_random_ep_len`.
+
+    Args:
+        env: an environment.
+        steps: length of such an episode at most.
+    """
+
+    def __init__(self, env: gym.Env, steps: int) -> None:
+        super().__init__(env)
+        self.steps, self.left = steps, steps
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.left = self.steps if seed is not None else -1
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        state, reward, terminated, truncated, info = self.env.step(action)
+        self.left -= 1
+        return state, reward, terminated, truncated or self.left == 0, info
+
+
 class RepeatableEnv(gym.Wrapper):
     """Remembers how the current episode began: in `start`, the seed or the state of `np_random` before the reset."""
 

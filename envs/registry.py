@@ -1,6 +1,7 @@
 """The environment ids of this repository, and the functions that make environments from an id."""
 
 import difflib
+import functools
 import importlib
 from typing import Any
 
@@ -10,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from envs.batched_walker import use_batched_calls
 from envs.bullet import quiet
+from envs.episodes import ShortFirstEpisode
 from envs.vector import LocalVectorEnv, WorkerVectorEnv
 
 with quiet():
@@ -112,13 +114,16 @@ def make_env(env: str | EnvSpec, **kwargs: Any) -> gym.Env:
     return made
 
 
-def make_envs(env: str, num_envs: int, workers: int = 1, **kwargs: Any) -> LocalVectorEnv | WorkerVectorEnv:
+def make_envs(
+    env: str, num_envs: int, workers: int = 1, staggered: bool = False, **kwargs: Any
+) -> LocalVectorEnv | WorkerVectorEnv:
     """`num_envs` copies of an environment, spread over `workers` processes.
 
     Args:
         env: id of a registered environment.
         num_envs: number of copies.
         workers: number of processes that share them; 0 runs them all in this process, which is easier to debug.
+        staggered: whether time limits end the episodes at different steps: see `ShortFirstEpisode`.
         **kwargs: for the environment's constructor.
 
     Returns:
@@ -126,5 +131,12 @@ def make_envs(env: str, num_envs: int, workers: int = 1, **kwargs: Any) -> Local
         next one, and the last observation of the old one is in `infos["final_obs"]` (see `envs.vector.final_states`).
     """
     spec = find_env(env)
-    env_fns = [lambda: make_env(spec, **kwargs) for _ in range(num_envs)]
+
+    def make(index: int) -> gym.Env:
+        made = make_env(spec, **kwargs)
+        if not (staggered and spec.max_episode_steps):
+            return made
+        return ShortFirstEpisode(made, -(-spec.max_episode_steps * (index + 1) // num_envs))
+
+    env_fns = [functools.partial(make, index) for index in range(num_envs)]
     return WorkerVectorEnv(env_fns, min(workers, num_envs)) if workers else LocalVectorEnv(env_fns)

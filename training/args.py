@@ -31,8 +31,8 @@ class Args:
     """Algorithm."""
     env: str = "AntBulletEnv-v0"
     """Id of a registered environment, or module:id of one that is registered when the module is imported."""
-    seed: Annotated[int, Ge(0)] = 0
-    """Seed of networks, exploration, sampling and environments."""
+    seed: Annotated[int, Ge(0), Le(2**63)] = 0
+    """Seed of everything random: see `training/streams.py`."""
     start_timesteps: Annotated[int, Ge(0), Le(10**12)] = 10_000
     """Number of environment steps with random actions before the first update."""
     eval_freq: Count = 50_000
@@ -55,6 +55,10 @@ class Args:
     """Bound of the target action noise, in units of max_action."""
     policy_freq: Count = 2
     """Number of critic updates for each update of the actor and the target networks."""
+    saturation_penalty: Annotated[float, Ge(0), Le(1000)] = 0.05
+    """Weight of a penalty on motor outputs beyond 2 before their tanh, in units of the mean |Q|.  The paper has none."""
+    symmetries: bool = True
+    """Whether the replay buffer mirrors transitions by the symmetries of the environment.  The paper does not."""
     save_model: bool = True
     """Writing of checkpoints to models/NAME."""
     save_replay_buffer: bool = True
@@ -107,6 +111,8 @@ RECIPES: dict[str, Args] = {
         expl_noise=0.1,
         expl_noise_max=None,
         discount=0.99,
+        saturation_penalty=0.0,
+        symmetries=False,
         num_envs=1,
         workers=0,
         utd_ratio=1.0,
@@ -187,14 +193,12 @@ def _decide(args):
     import torch  # here, because `python main.py --help` need not wait for it
 
     from envs.registry import dimensions, find_env
-    from utils import EVAL_SEED, find_checkpoint
+    from utils import find_checkpoint
 
     def expect(name, condition, expected):
         if not condition:
             raise ValueError(f"{name} is {shown(getattr(args, name))}: it should be {expected}.")
 
-    first_seed = EVAL_SEED - args.num_envs
-    expect("seed", args.seed <= first_seed, f"at most {first_seed}, because the seeds of evaluations begin at {EVAL_SEED}")
     if args.expl_noise_max is not None:
         why = "because a geometric ladder up to expl_noise_max begins there"
         expect("expl_noise", args.expl_noise > 0, f"greater than 0, {why}")

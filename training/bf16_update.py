@@ -220,14 +220,17 @@ class Bf16TD3(TD3):
         losses = {"critic_loss": 2 * error.square().mean(), "Q": current_Q[0].mean()}
 
         if self.total_it % self.policy_freq == 0:
-            action = torch.tanh(self.actor_layers.forward(state.unsqueeze(0)).float())
+            z = self.actor_layers.forward(state.unsqueeze(0)).float()
+            action = torch.tanh(z)
             Q = self.critic_layers.forward(torch.cat([state.unsqueeze(0), self.max_action * action], 2))
             self.critic_layers.backward(torch.full_like(Q, -self.max_action / batch_size))
             action_gradient = self.critic_layers.input_gradient()[:, :, state.shape[1] :]
-            self.actor_layers.backward(action_gradient * (1 - action.square()))
+            excess = z - z.clamp(-2, 2)
+            weight = self.saturation_penalty * Q.float().abs().mean()
+            self.actor_layers.backward(action_gradient * (1 - action.square()) + excess * (2 * weight / z.numel()))
             self.actor_adam.step(self.actor_layers)
 
             self.critic_target_weights.polyak_update(self.critic_weights, self.tau)
             self.actor_target_weights.polyak_update(self.actor_weights, self.tau)
-            losses["actor_loss"] = -Q.float().mean()
+            losses["actor_loss"] = -Q.float().mean() + weight * excess.square().mean()
         return losses

@@ -28,6 +28,7 @@ from training.curve import CURVE_COLUMNS, append_row
 from training.display import Curve, NotebookDisplay, TerminalDisplay
 from training.files import atomic_write, has_unfinished, readable_errors, remove_unfinished
 from training.finite import NonFiniteError, check_weights
+from training.streams import integers, spawn_streams
 from utils import MAX_EVAL_ENVS, eval_policy
 
 
@@ -221,6 +222,7 @@ class Run:
         root: str | Path = ".",
     ) -> None:
         self.args, self.plot, self.on_evaluation, self.root = args, plot, on_evaluation, root
+        self.streams = spawn_streams(args.seed)
         self.rows: list[list[float]] = []
         self.handler = InterruptHandler()
         self.best, self.seconds_before = -np.inf, 0.0
@@ -261,7 +263,7 @@ class Run:
             states, actions = self._repeat_episodes(saved[1], replay_buffer, envs)
         else:
             self.files.write_curve([])  # rows of a run that was killed before its first checkpoint
-            states, actions = envs.reset(seed=self.args.seed)[0], None
+            states, actions = envs.reset(seed=integers(self.streams.environments, self.args.num_envs))[0], None
         envs.while_waiting = self.check
         self.policy, self.replay_buffer, self.rng, self.envs = policy, replay_buffer, rng, envs
         timesteps = saved[1]["timesteps"] if saved else 0
@@ -374,7 +376,11 @@ class Run:
         steps, since = self.rated_at
         rate = (timesteps - steps) / (time.perf_counter() - since)
         evaluation = eval_policy(
-            policy, self.eval_envs, eval_episodes=self.args.eval_episodes, before_step=self._check_interrupt
+            policy,
+            self.eval_envs,
+            integers(self.streams.evaluation, self.args.eval_episodes),
+            self.args.eval_episodes,
+            before_step=self._check_interrupt,
         )
         returns, lengths = evaluation.returns, evaluation.lengths
         row = [self.seconds, returns.mean(), returns.min(), returns.max(), lengths.mean(), rate]
