@@ -172,6 +172,7 @@ TINY = {
     "policy_noise": st.floats(0, 10),
     "noise_clip": st.floats(0, 10),
     "policy_freq": st.integers(1, 10**12),
+    "clipped_double_q": st.booleans(),
     "save_model": st.booleans(),
     "save_replay_buffer": st.booleans(),
     "checkpoint_minutes": st.sampled_from([0, 3]),

@@ -90,6 +90,14 @@ def test_the_same_seed_trains_the_same_policy_and_another_seed_another():
     assert not os.path.exists("models")
 
 
+def test_each_of_the_papers_three_ideas_can_be_left_out():
+    """Each of them changes what is learned, so its argument arrives."""
+    ideas: list[dict] = [{}, {"clipped_double_q": False}, {"policy_noise": 0}, {"policy_freq": 1}]
+    policies = [main(**SMALL, **idea, save_model=False).policy for idea in ideas]
+    assert len({float(policy.actor.l2.weight.detach().double().sum()) for policy in policies}) == 4
+    assert [policy.clipped_double_q for policy in policies] == [True, False, True, True]
+
+
 def test_the_paper_recipe_is_the_plain_loop_of_the_article():
     """One environment, one update a step, against the loop written by hand with the same random numbers."""
     args = {"env": PENDULUM, "recipe": "paper", "start_timesteps": 60, "max_timesteps": 160, "eval_freq": 160,

@@ -55,6 +55,8 @@ class Args:
     """Bound of the target action noise, in units of max_action."""
     policy_freq: Count = 2
     """Number of critic updates for each update of the actor and the target networks."""
+    clipped_double_q: bool = True
+    """Whether the critics learn from the smaller of the two target critics.  Otherwise it is the first one, as in DDPG."""
     saturation_penalty: Annotated[float, Ge(0), Le(1000)] = 0.05
     """Weight of a penalty on motor outputs beyond 2 before their tanh, in units of the mean |Q|.  The paper has none."""
     symmetries: bool = True
