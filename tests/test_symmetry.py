@@ -45,7 +45,9 @@ def test_every_wrong_sign_and_every_wrong_place_is_noticed(symmetry, part):
 def test_foot_contacts_change_places_with_their_legs():
     """After forty steps of falling, the feet that touch the ground are those of the mirrored ant."""
     for symmetry in ANT_SYMMETRIES:
-        assert [symmetry.state_index[24 + leg] - 24 for leg in range(4)] == [symmetry.action_index[2 * leg] // 2 for leg in range(4)]
+        assert [symmetry.state_index[24 + leg] - 24 for leg in range(4)] == [
+            symmetry.action_index[2 * leg] // 2 for leg in range(4)
+        ]
 
 
 @pytest.mark.parametrize("symmetry", ANT_SYMMETRIES, ids=lambda symmetry: symmetry.name)
@@ -112,7 +114,13 @@ def test_each_part_of_a_batch_is_mirrored_in_its_way():
     """The drawn transitions are known from a buffer without symmetries and with the same seed."""
     rng = np.random.default_rng(0)
     plain, mirrored = (ReplayBuffer(28, 8, 100, seed=3, symmetries=each) for each in ((), ANT_SYMMETRIES))
-    rows = [rng.normal(size=(50, 28)), rng.normal(size=(50, 8)), rng.normal(size=(50, 28)), rng.normal(size=50), rng.random(50) < 0.5]
+    rows = [
+        rng.normal(size=(50, 28)),
+        rng.normal(size=(50, 8)),
+        rng.normal(size=(50, 28)),
+        rng.normal(size=50),
+        rng.random(50) < 0.5,
+    ]
     for buffer in (plain, mirrored):
         buffer.add(*rows)
     expected, found = ([part.numpy() for part in buffer.sample(30)] for buffer in (plain, mirrored))
