@@ -77,6 +77,7 @@ def sweep(**given: Any) -> Sweep:
         ) from error
     args, runs, folder = trials.plan(**given)
     waiting = [run for run in runs if not trials.is_finished(folder, run, args.until_return)]
+    waiting.sort(key=lambda run: run.varied["seed"])  # so that an interrupted sweep has the same seeds of all combinations
     if waiting:
         steps = {run.name: make_args(**run.arguments).max_timesteps for run in runs}
         try:

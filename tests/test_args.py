@@ -52,7 +52,7 @@ from training.finite import NonFiniteError
         ({"name": "con"}, "name is 'con': it should be a file name that every system allows"),
         ({"name": "a?"}, "name is 'a?': it should be a file name that every system allows"),
         ({"max_timesteps": 2**64}, "max_timesteps is 18446744073709551616: it should be less than or equal to 1000000000000."),
-        ({"seed": 10**5000}, "seed is an integer of 16,610 bits: it should be at most 999984"),
+        ({"seed": 10**5000}, "seed is an integer of 16,610 bits: it should be less than or equal to 9223372036854775808."),
         ({"env": "..:x"}, "env is '..:x', but '..' cannot be imported"),
         ({"start_timesteps": 500, "max_timesteps": 500}, "start_timesteps is 500: it should be less than max_timesteps, 500"),
         ({"n_step": 1001}, "n_step is 1001: it should be at most 1000, the steps of an episode."),
@@ -68,7 +68,8 @@ from training.finite import NonFiniteError
         ({"batch_size": 10**9}, "batch_size is 1000000000: such a run needs about 25,8"),
         ({"hidden": 10**6}, "hidden is 1000000: such a run needs about 96,"),
         ({"num_envs": 1000, "workers": 1000}, "num_envs is 1000: such a run needs about 18"),
-        ({"seed": 10**6}, "seed is 1000000: it should be at most 999984, because the seeds of evaluations begin at 1000000."),
+        ({"saturation_penalty": -1}, "saturation_penalty is -1: it should be greater than or equal to 0."),
+        ({"symmetries": 1}, "symmetries is 1: it should be a valid boolean."),
         ({"env": 3}, "env is 3: it should be a valid string."),
     ],
 )

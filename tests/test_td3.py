@@ -169,6 +169,23 @@ def test_target_actions_are_smoothed_with_clipped_noise_and_stay_in_bounds():
     assert seen[1].max() == 2 and (seen[1] < 2).any()
 
 
+def test_the_saturation_penalty_is_added_to_the_actors_loss_and_pulls_its_outputs_back():
+    """With constant critics, whose gradient is 0, only the penalty moves the actor: 0.1 * |Q| * the mean square beyond 2."""
+    losses = {}
+    for penalty in (0.0, 0.1):
+        torch.manual_seed(0)
+        agent = TD3(S, A, 1.0, policy_freq=1, saturation_penalty=penalty)
+        constant_critics(agent, -4.0, -4.0)
+        agent.critic_optimizer.param_groups[0]["lr"] = 0.0
+        torch.nn.init.zeros_(agent.actor.l3.weight)
+        outside = torch.tensor([5.0, -3.0, *[1.0] * (A - 2)])
+        agent.actor.l3.bias.data.copy_(outside)
+        losses[penalty] = float(agent.train(OneBatch([0.0] * 4, [1.0] * 4), 4)["actor_loss"])
+        moved = (agent.actor.l3.bias.data - outside).sign().tolist()
+        assert moved == ([-1, 1, *[0] * (A - 2)] if penalty else [0] * A)
+    assert losses == {0.0: 4.0, 0.1: pytest.approx(4.0 + 0.1 * 4.0 * (3.0**2 + 1.0**2) / A)}
+
+
 def test_actor_and_targets_wait_for_policy_freq_and_move_by_tau(full_buffer):
     agent = TD3(S, A, 1.0, tau=0.1, policy_freq=3)
     actor, target = (copy.deepcopy(net.state_dict()) for net in (agent.actor, agent.critic_target))
