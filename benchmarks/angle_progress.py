@@ -3,9 +3,9 @@
     python -m benchmarks.angle_progress                 ten pairs of runs, as many at a time as there are cores
     python -m benchmarks.angle_progress --score-only    only scores the pairs that are trained so far
 
-Needs the extra `sweep`.  The runs are a sweep in `sweeps/angle_progress`; the same command continues it.  A run counts as soon as
-both runs of its pair are finished.  Writes to `results/angle_progress`: the learning curve of each run, directions.csv with a row
-for each run, and summary.md.
+Needs the extra `sweep`.  The runs are a sweep in `sweeps/angle_progress`, which the same command continues.  A run counts as
+soon as both runs of its pair are finished.  Writes to `results/angle_progress`: the learning curve of each run, directions.csv
+with a row for each run, and summary.md.
 """
 
 import csv
@@ -45,8 +45,8 @@ def outcomes(found: DirectionEvaluation) -> np.ndarray:
     """What came of each episode.
 
     Returns:
-        (N,) array of `OUTCOMES`: "reached"; "fell", the episode ended by a fall; "slow", it did not arrive within the steps of an
-        episode, but did more than half of the way; "cannot turn", none of these.
+        (N,) array of `OUTCOMES`: "reached"; "fell", the episode ended by a fall; "slow", it did more than half of the way, but
+        did not arrive within the steps of an episode; "cannot turn", none of these.
     """
     way = np.array([np.linalg.norm(target - path[0]) for target, path in zip(found.targets, found.paths, strict=True)])
     return np.select([found.reached, found.fell, found.nearest < way / 2], OUTCOMES[:3], OUTCOMES[3])
