@@ -89,6 +89,7 @@ def sweep(**given: Any) -> Sweep:
         finally:
             ray.shutdown()
     evaluations, summaries = (Table.from_pylist(rows) for rows in trials.make_tables(folder, runs, args.until_return))
+    folder.mkdir(parents=True, exist_ok=True)  # an interrupt may come before the first run has made it
     csv.write_csv(evaluations, folder / "evaluations.csv")
     csv.write_csv(summaries, folder / "trials.csv")
     return Sweep(folder, evaluations, summaries, "unfinished" in summaries["status"].to_pylist())
