@@ -49,7 +49,7 @@ MATCHED = {
 }
 """The fast recipe, as far as stable-baselines3 has it.
 
-Also matched: 16 environments, two updates for 16 steps, the exploration noise of each environment, 10,000 random steps.  Not
+Also matched: 16 environments, four updates for 16 steps, the exploration noise of each environment, 10,000 random steps.  Not
 matched, because stable-baselines3 has no such thing: symmetries and saturation penalty (ours is compared without them as well),
 bfloat16, episodes that start apart, and a worker, so its environments wait while it learns.
 """

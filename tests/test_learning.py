@@ -127,8 +127,8 @@ def test_the_matched_peer_has_the_settings_of_the_fast_recipe():
     model.train = lambda gradient_steps, batch_size: (updates.append((gradient_steps, batch_size)), train(1, 8))
     model.learn(48)
     model.env.close()
-    assert updates == [(2, fast.batch_size)] * 2, "two for the 16 environments' steps, after the random ones"
-    assert model.n_envs == fast.num_envs and 2 / model.n_envs == fast.utd_ratio
+    assert updates == [(4, fast.batch_size)] * 2, "four for the 16 environments' steps, after the random ones"
+    assert model.n_envs == fast.num_envs and 4 / model.n_envs == fast.utd_ratio
     assert [noise._sigma[0] for noise in model.action_noise.noises] == exploration_noise(fast)[:, 0].tolist()
     assert (model.gamma, model.tau, model.learning_rate) == (fast.discount, fast.tau, fast.lr)
     assert (model.policy_delay, model.target_policy_noise, model.target_noise_clip) == (2, fast.policy_noise, fast.noise_clip)
