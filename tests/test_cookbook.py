@@ -1,5 +1,6 @@
 """The recipes: each one changes what it says and nothing else, and works with everything that takes an environment."""
 
+import dataclasses
 import inspect
 import warnings
 from contextlib import closing
@@ -8,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from helpers import Still
 
 import cookbook
 from envs.bullet import connect, quiet
@@ -17,6 +19,13 @@ from envs.symmetry import symmetries_that_hold
 from envs.vector import WorkerError
 from envs.world import Box, HeightField, World, ground_heights
 from override_ant import MyAntBulletEnv
+from viewing import steer
+from viewing.animation import animate
+from viewing.recording import record
+from viewing.renderer import Renderer
+from viewing.scene3d import Scene3D
+from viewing.server import serving
+from viewing.steer import Simulation, SteeringApp
 
 IDS = [cookbook_id(name) for name in COOKBOOK]
 SPRINTER = cookbook_id("Sprinter")
@@ -287,7 +296,7 @@ def test_motors_are_dead_weak_or_die():
             np.testing.assert_array_equal(weak, rollout(env, some_actions() * np.float32(factor)))
     with closing(make_env(cookbook_id("LosesLeg"))) as env:
         legs = set()
-        for seed in range(12):
+        for seed in range(30):
             env.reset(seed=seed)
             inner = env.unwrapped
             legs.add(int(inner.leg))
@@ -469,3 +478,129 @@ def test_a_mistake_in_a_worker_is_one_sentence_too():
         envs.step(np.zeros((2, 8), np.float32))
     assert "\n" not in str(error.value)
     gym.registry.pop("Mistaken-v0")
+
+
+# --- recordings, pictures and the steering page -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_recipe_is_recorded_and_animated(id, tmp_path):
+    env = make_env(id)
+    size = env.observation_space.shape[0]
+    env.close()
+    seen = []
+
+    class Policy(Still):
+        def select_action(self, state):
+            seen.append(state.shape)
+            return super().select_action(state)
+
+    run = record(Policy(), id, max_steps=5)
+    assert set(seen) == {(size,)} and run.env == id
+    assert animate(run, tmp_path / "a.gif", width=64, height=64, workers=0, verbose=False).stat().st_size > 300
+
+
+def test_work_of_the_motors_is_the_energy_that_the_ant_gains():
+    """Without gravity and far from the ground, the signed work of the first steps is the kinetic energy at their end."""
+
+    class Floating(cookbook.Sprinter):
+        def choose_world(self):
+            return World(gravity=0)
+
+        def choose_start(self):
+            return (0, 0, 5), (0, 0, 0)
+
+    class Push:
+        def select_action(self, state):
+            return np.array([0.2, 0, 0.2, 0, 0.2, 0, 0.2, 0], np.float32)  # far from every stop
+
+    env = Floating()
+    run = record(Push(), env, max_steps=6)
+    p, body = env._p, env.robot.objects[0]
+    links = range(-1, p.getNumJoints(body))
+    energy = 0.0
+    for link in links:
+        mass, _, inertia, _, inertial = p.getDynamicsInfo(body, link)[:5]
+        if link < 0:
+            velocity, spin = p.getBaseVelocity(body)
+            turned = p.getBasePositionAndOrientation(body)[1]
+        else:
+            state = p.getLinkState(body, link, computeLinkVelocity=1, computeForwardKinematics=1)
+            velocity, spin, turned = state[6], state[7], state[1]
+        rotation = np.reshape(p.getMatrixFromQuaternion(turned), (3, 3))
+        energy += mass * np.dot(velocity, velocity) / 2 + np.dot(inertia, (rotation.T @ spin) ** 2) / 2
+    env.close()
+    work = (run.torques * np.diff(run.joints.astype(float), axis=0)).sum()
+    assert work == pytest.approx(energy, rel=0.1) and work > 1
+    assert run.energy >= work
+
+
+def test_cost_of_transport_counts_joules_metres_and_kilograms():
+    run = record(Still(), SPRINTER, max_steps=2)
+    joints = np.zeros((3, 20), np.float32)
+    joints[:, 2], joints[:, 5] = [0, 0.5, 0.25], [0, -1, -1]
+    torques = np.zeros((2, 20), np.float32)
+    torques[:, 2], torques[:, 5] = 100, 30
+    torso = np.array([[0, 0, 1], [1, 0, 1], [3, 4, 1]], np.float32)
+    run = dataclasses.replace(run, joints=joints, torques=torques, torso=torso, mass=200.0)
+    assert run.energy == pytest.approx(100 * 0.75 + 30 * 1)
+    assert run.cost_of_transport == pytest.approx(105 / 5 / 200)
+    assert run.speed == pytest.approx(5 / (2 * run.dt))
+    loaded = record(Still(), cookbook_id("Loaded"), max_steps=1)
+    assert loaded.mass == pytest.approx(182.176 + 50, abs=1e-3)
+    assert np.isnan(record(Still6(), "HalfCheetahBulletEnv-v0", max_steps=1).energy)
+
+
+class Still6:
+    def select_action(self, state):
+        return np.zeros(6, np.float32)
+
+
+def test_an_ant_on_its_back_is_not_upright():
+    for recipe, upright in (("OnItsBack", False), ("MayLie", True)):
+        assert set(record(Still(), cookbook_id(recipe), max_steps=60).upright.tolist()) == {upright}
+
+
+@pytest.mark.parametrize("terrain", ["Hills", "Steps", "Ramps", "Hurdles"])
+def test_a_terrain_is_drawn_where_it_stands(terrain):
+    """Where the camera projects its upper sides, the frame differs from one without terrain."""
+    run = record(Still(), cookbook_id(terrain), max_steps=3)
+    renderers = [Renderer(each, 240, 160, np.radians(20)) for each in (run, dataclasses.replace(run, shapes=()))]
+    with_terrain, without = (np.asarray(renderer.render(3)) for renderer in renderers)
+    changed = (with_terrain != without).any(axis=2)
+    tops = np.concatenate([vertices[faces].mean(axis=1) for vertices, faces in (shape.mesh() for shape in run.shapes)])
+    pixels, depth = renderers[0].camera.project(tops[tops[:, 2] > 0.03], 3)
+    inside = (depth > 0) & (pixels > 5).all(axis=1) & (pixels < [235, 125]).all(axis=1)
+    columns, rows = pixels[inside].astype(int).T
+    assert len(columns) >= 5 and changed[rows, columns].mean() > 0.8 and changed.mean() < 0.7
+
+
+def test_the_3d_scene_has_the_terrain():
+    run = record(Still(), cookbook_id("Hurdles"), max_steps=1)
+    with serving() as server:
+        scene = Scene3D(server.scene)
+        for shapes in (run.shapes, run.shapes[:2], ()):
+            scene.set_terrain(shapes)
+            assert len(scene.terrain) == len(shapes)
+            for node, shape in zip(scene.terrain, shapes, strict=True):
+                np.testing.assert_array_equal(node.vertices, shape.mesh()[0])
+
+
+def test_the_world_of_the_steering_page_can_be_chosen():
+    simulation = Simulation({"still": Still()})
+    with serving() as server:
+        app = SteeringApp(server, simulation)
+        simulation.add_target(4, 1)
+        for name in [*steer.WORLDS, "Earth"]:
+            app.submit(lambda name=name: simulation.choose_world(name))
+            app.run_pending()
+            for _ in range(20):
+                simulation.step()
+            app.update_scene()
+            assert list(simulation.targets) == [(4, 1)] and simulation.env.robot.walk_target_x == 4
+            gravity, (friction,), mass = physics_of(simulation.env)
+            assert gravity == (-1.62 if "Moon" in name else -9.8)
+            assert friction == (0.1 if name == "ice" else 0.8)
+            assert mass == pytest.approx(182.176 + 50 * ("50 kg" in name), abs=1e-3)
+            assert len(app.scene.terrain) == (name == "hills")
+    simulation.close()
