@@ -1,7 +1,8 @@
 """Eight ways to change an environment: the recipes of `TD3notebook-cookbook.ipynb`.
 
-Each is one change of the ant that runs straight ahead: a subclass that overrides a method or two of `override_ant.py`, or a Gymnasium
-wrapper if it needs only what goes in and out of an environment.  The id of `Moon` is "MyAntMoonBulletEnv-v0", and so on.
+Each is one change of the ant that runs straight ahead: a subclass that overrides a method or two of
+`override_ant.py`, or a Gymnasium wrapper if it needs only what goes in and out of an environment.
+The id of `Moon` is "MyAntMoonBulletEnv-v0", and so on.
 """
 
 import gymnasium as gym
@@ -14,13 +15,13 @@ from override_ant_random_points import MyAnt as AntThatLooksFromItsTorso
 
 
 class Sprinter(MyAntBulletEnv):
-    """The unchanged ant: its target is a kilometre ahead.  It is upstream's AntBulletEnv-v0 to the last bit."""
+    """The unchanged ant: upstream's to the last bit, with its target a kilometre ahead."""
 
     def __init__(self, render_mode=None):
         super().__init__(render_mode, target=(1000, 0))
 
 
-# --- 1. reward --------------------------------------------------------------------------------------------------------------
+# --- 1. reward ------------------------------------------------------------------------------------
 
 
 class Electricity4(Sprinter):
@@ -39,11 +40,11 @@ class Electricity16(Electricity4):
     price = 16
 
 
-# --- 2. observation ---------------------------------------------------------------------------------------------------------
+# --- 2. observation -------------------------------------------------------------------------------
 
 
 class NoContacts(Sprinter):
-    """Can it run without feeling the ground?  The last four observations, the contacts of its feet, are left out."""
+    """Can it run without the contacts of its feet, the last four observations?"""
 
     symmetries = (LEFT_RIGHT.with_observations(24),)
 
@@ -56,9 +57,9 @@ class NoContacts(Sprinter):
 
 
 class NoisySenses(gym.ObservationWrapper):
-    """How much noise does a sense bear?  It needs the observation only, so it is a wrapper, for any environment."""
+    """How much noise do its senses bear?  A wrapper, because it needs the observation only."""
 
-    symmetries = ()  # the mirror image has other noise, so the check of a symmetry fails
+    symmetries = ()  # the mirror image has other noise, so the check of a symmetry would fail
 
     def __init__(self, env, size=0.1):
         super().__init__(env)
@@ -75,9 +76,9 @@ def Noisy(render_mode=None):
 
 
 class LateSenses(gym.wrappers.DelayObservation):
-    """What if it sees everything one step late?  Gymnasium has the wrapper; before the first observation comes, it gives zeros."""
+    """What if it sees everything one step late?  Gymnasium's wrapper, which begins with zeros."""
 
-    symmetries = ()  # the check begins with an observation from before the mirror image was made
+    symmetries = ()  # the check's first observation is from before the mirror image was made
 
 
 def Delayed(render_mode=None):
@@ -86,14 +87,14 @@ def Delayed(render_mode=None):
 
 
 class Near(MyAntBulletEnv):
-    """The unchanged ant with a target 8 m ahead, which it reaches and does not know how far away it is."""
+    """The unchanged ant with a target 8 m ahead.  It sees the direction, and not the distance."""
 
     def __init__(self, render_mode=None):
         super().__init__(render_mode, target=(8, 0))
 
 
 class NearWithDistance(Near):
-    """Does it stop at its target if it sees how far away it is?  In tens of metres, so that the number is about 1."""
+    """Does it stop at its target if it sees the distance?  In tens of metres, which is about 1."""
 
     symmetries = (LEFT_RIGHT.with_observations(29),)
 
@@ -105,7 +106,7 @@ class NearWithDistance(Near):
         return np.append(state, self.robot.distance_to_target() / 10)
 
 
-# --- 3. action --------------------------------------------------------------------------------------------------------------
+# --- 3. action ------------------------------------------------------------------------------------
 
 
 class DeadMotor(Sprinter):
@@ -142,7 +143,7 @@ class Smooth(Sprinter):
 
 
 class LosesLeg(Sprinter):
-    """Does an ant that now and then loses a leg learn to run on?  It loses any leg, so its mirror image is true as well."""
+    """Does an ant that loses a leg in every episode learn to run on?  It may be any leg."""
 
     def reset(self, *, seed=None, options=None):
         first = super().reset(seed=seed, options=options)
@@ -154,7 +155,7 @@ class LosesLeg(Sprinter):
         return action * works
 
 
-# --- 4. termination and start -----------------------------------------------------------------------------------------------
+# --- 4. termination and start ---------------------------------------------------------------------
 
 
 class Tough(MyAnt):
@@ -174,7 +175,7 @@ class MayLie(Sprinter):
 class OnItsBack(MayLie):
     """Does it learn to turn over?"""
 
-    symmetries = ()  # a roll of 180 degrees is one of -180 degrees in the mirror, which is the same and another number
+    symmetries = ()  # in the mirror its roll is -180 degrees, which is the same and another number
 
     def choose_start(self):
         return (0, 0, 0.5), (np.pi, 0, 0)
@@ -188,7 +189,7 @@ class AnyHeading(Sprinter):
         return position, (0, 0, self.np_random.uniform(-np.pi, np.pi))
 
 
-# --- 5. dynamics ------------------------------------------------------------------------------------------------------------
+# --- 5. dynamics ----------------------------------------------------------------------------------
 
 MOON, ICE, LOADED = World(gravity=1.62), World(friction=0.1), World(load=50)
 
@@ -215,18 +216,18 @@ class Loaded(Sprinter):
 
 
 class AnyWorld(Sprinter):
-    """Does one ant learn to run in all of them?  Each episode has another gravity, friction and load."""
+    """Does one ant learn to run in all of them?  Each episode has a gravity, friction and load."""
 
     def choose_world(self):
         gravity, friction, load = self.np_random.uniform((1.6, 0.1, 0), (9.8, 0.8, 50))
         return World(gravity, friction, load)
 
 
-# --- 6. terrain -------------------------------------------------------------------------------------------------------------
+# --- 6. terrain -----------------------------------------------------------------------------------
 
 
 def hills(length=90.0, width=20.0, start=5.0, height=0.15, seed=0):
-    """Smooth hills whose heights have that standard deviation, with level ground 2.5 m around the origin, `start` from one end."""
+    """Smooth hills with that standard deviation of the height, and level ground at the start."""
     from scipy.ndimage import gaussian_filter
 
     cell = 0.5
@@ -256,15 +257,16 @@ class Ramps(Sprinter):
     """Does it run up and down ramps of 10 degrees?"""
 
     def ground(self):
-        slope, boxes = np.radians(10), []
-        for x in np.arange(4, 80, 10):  # 4 m up, 4 m down, 2 m level; a ramp is 20 cm thick, and its foot is on the floor
-            for middle, turned in ((x, -slope), (x + 4 * np.cos(slope), slope)):
-                boxes.append(Box((middle, 0, 2 * np.sin(slope) - 0.1 * np.cos(slope)), (4, 20, 0.2), (0, turned, 0)))
-        return boxes
+        a = np.radians(10)
+        z = 2 * np.sin(a) - 0.1 * np.cos(a)  # its foot is then on the floor
+        starts = range(2, 80, 10)  # 4 m up, 4 m down, 2 m level
+        up = [Box((x + 2 * np.cos(a), 0, z), (4, 20, 0.2), (0, -a, 0)) for x in starts]
+        down = [Box((x + 6 * np.cos(a), 0, z), (4, 20, 0.2), (0, a, 0)) for x in starts]
+        return up + down
 
 
 class FeelsAhead(gym.ObservationWrapper):
-    """What is it worth to feel the ground 0.5, 1, 1.5 and 2 m ahead?  A wrapper, because it fits every terrain."""
+    """What is it worth to feel the ground 0.5 to 2 m ahead?  A wrapper, for every terrain."""
 
     symmetries = (LEFT_RIGHT.with_observations(32),)
 
@@ -294,7 +296,7 @@ def RampsAhead(render_mode=None):
     return FeelsAhead(Ramps(render_mode))
 
 
-# --- 7. goal ----------------------------------------------------------------------------------------------------------------
+# --- 7. goal --------------------------------------------------------------------------------------
 
 
 class Fleeing(MyAntBulletEnv):
@@ -307,9 +309,9 @@ class Fleeing(MyAntBulletEnv):
         return AntThatLooksFromItsTorso(self.target)
 
     def before_step(self, action):
-        away = np.array([self.robot.walk_target_x, self.robot.walk_target_y]) - self.robot.body_real_xyz[:2]
-        step = 2.0 * self.scene.dt * away / np.linalg.norm(away)
-        self.set_target(self.robot.walk_target_x + step[0], self.robot.walk_target_y + step[1])
+        target = np.array([self.robot.walk_target_x, self.robot.walk_target_y])
+        away = target - self.robot.body_real_xyz[:2]
+        self.set_target(*target + 2.0 * self.scene.dt * away / (np.linalg.norm(away) + 1e-9))
         return action
 
 
@@ -330,11 +332,12 @@ class StopAndStay(NearWithDistance):
     def reward_terms(self, action, state):
         speed = np.linalg.norm(state[3:6]) / 0.3  # metres a second
         there = self.robot.distance_to_target() < REACHED
-        return super().reward_terms(action, state) | {"standing": 2.0 * there * float(np.exp(-speed))}
+        standing = 2.0 * there * float(np.exp(-speed))
+        return super().reward_terms(action, state) | {"standing": standing}
 
 
 class OnPath(MyAntBulletEnv):
-    """A path of points, 5 m apart, each up to 60 degrees to the left or the right of straight ahead."""
+    """A path of points, 5 m apart, up to 60 degrees to the left or the right of straight ahead."""
 
     def __init__(self, render_mode=None):
         super().__init__(render_mode, reset_target=True)
@@ -370,7 +373,7 @@ class OnPathTwoAhead(OnPath):
         return np.append(state, [np.sin(angle), np.cos(angle)])
 
 
-# --- 8. curriculum ----------------------------------------------------------------------------------------------------------
+# --- 8. curriculum --------------------------------------------------------------------------------
 
 HURDLES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 """Heights of the hurdles in each lane, in metres."""
@@ -393,14 +396,14 @@ class Hurdles(Sprinter):
 
 
 class HurdlesCurriculum(Hurdles):
-    """Is it better to start with low hurdles?  One level up for 15 m in an episode, one down for less than 5 m."""
+    """Is it better to start with low hurdles?  15 m are a level up, less than 5 m a level down."""
 
     def __init__(self, render_mode=None):
         self.lasting = {"level": 0}
         super().__init__(render_mode)
 
     def reset(self, *, seed=None, options=None):
-        self.graded = seed is None  # an evaluation, which has a seed, is always on the highest level
+        self.graded = seed is None  # an episode with a seed, an evaluation, is on the highest level
         self.level = self.lasting["level"] if self.graded else 5
         return super().reset(seed=seed, options=options)
 
