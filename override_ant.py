@@ -1,24 +1,36 @@
-"""The ant's environment in pieces that can be changed: the target, the alive bonus, and the reward as named terms.
+"""The ant's environment in pieces that can be changed: the target, the reward as named terms, the start, and the world.
 
 The classes and their base classes:
 
-    MyAntBulletEnv(WalkerBaseBulletEnv)          the environment: reset, step, and the terms of the reward
+    MyAntBulletEnv(WalkerBaseBulletEnv)          the environment: reset, step, and the methods that these call
         self.robot = MyAnt()
             MyAnt(MyWalkerBase)                  the ant: its file, its motors, and whether it is alive
                 MyWalkerBase(WalkerBase)         any walker: its target, and its observations
 
-To change something, subclass its class and override that method only, as `override_ant_random_points.py` does.
+To change something, subclass its class and override that method only, as `override_ant_random_points.py` and `cookbook.py` do:
+
+    ground            what stands on the floor                         once, when the physics starts
+    choose_target     the target                                       at the start of each episode
+    choose_world      gravity, friction and load                       at the start of each episode
+    choose_start      where the ant is, and how it is turned           at the start of each episode
+    before_step       what the motors get, and forces from outside     before each step
+    reward_terms      the reward                                       after each step
+    observe           what the policy sees                             after each step, and at the start of each episode
+    next_target       the target after one that was reached            with reset_target
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from envs.batched_walker import BatchedWalker, mean
 from envs.bullet import quiet
+from envs.mistakes import check_shape, check_start, sum_of_terms
 from envs.symmetry import LEFT_RIGHT, Symmetry
+from envs.world import Physics, Shape, World, ground_heights
 
 with quiet():
     from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
@@ -29,6 +41,12 @@ TARGET = (20.0, 20.0)
 
 REACHED = 1.0
 """Distance of the torso at which a target counts as reached, in metres."""
+
+Pose = tuple[Sequence[float], Sequence[float]]
+"""Position of the torso, (x, y, z) in metres, and its roll, pitch and yaw in radians."""
+
+START: Pose = (0.0, 0.0, 0.75), (0.0, 0.0, 0.0)
+"""Where upstream's ant starts: above the origin, looking along x."""
 
 
 class MyWalkerBase(BatchedWalker, WalkerBase):
@@ -86,11 +104,48 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         self.target = check_target(target)
         self.reset_target = reset_target
         self.robot = self.make_robot()
+        self.terrain: list[int] = []  # Bullet's numbers of the bodies of `ground`
+        self.shapes: tuple[Shape, ...] = ()
+        self.physics: Physics | None = None
         WalkerBaseBulletEnv.__init__(self, self.robot, render_mode=render_mode)
 
     def make_robot(self) -> MyWalkerBase:
         """The robot of this environment."""
         return MyAnt(self.target)
+
+    def ground(self) -> Sequence[Shape]:
+        """What stands on the floor: boxes and height fields of `envs/world.py`.  The floor, at height 0, stays below them."""
+        return ()
+
+    def choose_world(self) -> World:
+        """Gravity, friction and load of an episode.  Draw from `self.np_random` to make them random."""
+        return World()
+
+    def choose_start(self) -> Pose:
+        """Where the torso starts, (x, y, z) in metres, and its roll, pitch and yaw in radians."""
+        return START
+
+    def before_step(self, action: np.ndarray) -> np.ndarray:
+        """Called before each step: apply a force, move something, or change the action.  `self.frame` counts the steps from 1.
+
+        Args:
+            action: (8,) as given to `step`.
+
+        Returns:
+            (8,), what the motors get, and what `reward_terms` is given.
+        """
+        return action
+
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """What the policy sees.  If it has another length, set `self.observation_space` in `__init__`.
+
+        Args:
+            state: (28,) float32.  It is not changed: the reward is made of it.
+
+        Returns:
+            the observation, float32.
+        """
+        return state
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
@@ -118,14 +173,57 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
             options: {"target": (x, y)} sets the target of this episode.
 
         Returns:
-            the first state, (28,) float32, and an empty dict.
+            what `observe` makes of the first state, (28,) float32, and an empty dict.
+
+        Raises:
+            ValueError: a method returned what cannot be used, or the ground reaches into the ant at its start.
         """
         if seed is not None:
             self.seed(seed)
         given = (options or {}).get("target")
         self.robot.set_target(*check_target(self.choose_target() if given is None else given))
         with quiet() if self.physicsClientId < 0 else nullcontext():  # Bullet prints when it connects
-            return WalkerBaseBulletEnv.reset(self, options=options)
+            state, info = WalkerBaseBulletEnv.reset(self, options=options)
+        self.ground_ids |= {(body, -1) for body in self.terrain}
+        if self.physics is None:
+            ground = [*self.stadium_scene.ground_plane_mjcf, *self.terrain]
+            self.physics = Physics(self._p, self.robot.objects[0], self.robot.robot_body.bodyPartIndex, ground)
+        self.physics.set(self.choose_world())
+        start = self.choose_start()
+        if self.terrain or start is not START:
+            state = self._start_at(*start)
+        return self._observation(state), info
+
+    def create_single_player_scene(self, bullet_client: Any) -> Any:
+        """Upstream's floor, and the `ground` of this environment."""
+        self.shapes = tuple(self.ground())
+        self.terrain = [shape.add(bullet_client) for shape in self.shapes]
+        return WalkerBaseBulletEnv.create_single_player_scene(self, bullet_client)
+
+    def _start_at(self, position, turned):
+        """Puts the robot at its start, and returns the state there."""
+        self.physics.place(position, turned)
+        check_start(self, self.physics.overlap())
+        state = self._calc_state()
+        self.potential = self.robot.calc_potential()
+        return state
+
+    def ground_heights(self, points: ArrayLike) -> np.ndarray:
+        """The height of the ground at points (N, 2), in metres: (N,) float64."""
+        return ground_heights(self._p, points)
+
+    def _calc_state(self):
+        """The state, (28,), in which the height of the torso is that above the ground below it."""
+        state = self.robot.calc_state()
+        if self.terrain:
+            state[0] -= self.ground_heights(self.robot.body_real_xyz[:2])[0]
+        return state
+
+    def _observation(self, state):
+        """What `observe` makes of a state."""
+        seen = self.observe(state)
+        check_shape(self, "observe", seen, self.observation_space.shape, ", that of `self.observation_space`")
+        return np.asarray(seen, np.float32)
 
     def set_target(self, x: float, y: float) -> None:
         """Makes (x, y), in metres, the target from now on.  Progress is then counted from here toward the new target."""
@@ -140,28 +238,35 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
             action: (8,) floats, clipped to -1 ... 1.
 
         Returns:
-            state (28,) float32, reward, terminated (the ant fell), truncated (always False, because a wrapper has the time limit),
-            and {"reward_terms": {name: value}}.
+            what `observe` makes of the state, (28,) float32, reward, terminated (the ant fell), truncated (always False, because a
+            wrapper has the time limit), and {"reward_terms": {name: value}}.
+
+        Raises:
+            ValueError: a method returned what cannot be used.
         """
+        self.frame += 1
+        given, action = action, self.before_step(action)
+        if action is not given:
+            check_shape(self, "before_step", action, np.shape(given))
         self.robot.apply_action(action)
         self.scene.global_step()
-        state = self.robot.calc_state()
+        state = self._calc_state()
         self.terms = terms = self.reward_terms(action, state)
+        reward = sum_of_terms(self, terms, state)
         self.robot.feet_contact[:] = self.robot.touching(self.ground_ids)  # observed one step later, as upstream
         self.rewards = list(terms.values())
-        reward = float(sum(self.rewards))
         self.reward += reward
         if self.reset_target and self.robot.distance_to_target() < REACHED:
             self.set_target(*self.next_target())
-            state = self.robot.calc_state()  # now with the angle to the new target
-        return state, reward, self._isDone(), False, {"reward_terms": terms}
+            state = self._calc_state()  # now with the angle to the new target
+        return self._observation(state), reward, self._isDone(), False, {"reward_terms": terms}
 
     def reward_terms(self, action: np.ndarray, state: np.ndarray) -> dict[str, float]:
         """The reward of this step, term by term.  Subclasses add to it: `super().reward_terms(...) | {"mine": ...}`.
 
         Args:
-            action: (8,) as given to `step`.
-            state: (28,) as `step` returns it.
+            action: (8,) as the motors get it, from `before_step`.
+            state: (28,), before `observe`.
 
         Returns:
             dict of floats, which are summed in this order.

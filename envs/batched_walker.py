@@ -78,9 +78,9 @@ class BatchedWalker:
         a = np.asarray(a, np.float64)
         if not isfinite(np.add.reduce(a)):
             raise ValueError(f"action is {a}: expected {len(self.full_power)} finite numbers.")
-        torques = self.full_power * between(-1, a, +1)
+        self.torques = self.full_power * between(-1, a, +1)  # of `joint_numbers`, in N m
         pybullet.setJointMotorControlArray(
-            self.body, self.joint_numbers, pybullet.TORQUE_CONTROL, forces=torques, physicsClientId=self.client
+            self.body, self.joint_numbers, pybullet.TORQUE_CONTROL, forces=self.torques, physicsClientId=self.client
         )
 
     def calc_state(self) -> np.ndarray:

@@ -39,13 +39,19 @@ class ShortFirstEpisode(gym.Wrapper):
 
 
 class RepeatableEnv(gym.Wrapper):
-    """Remembers how the current episode began: in `start`, the seed or the state of `np_random` before the reset."""
+    """Remembers how the current episode began: in `start`, the seed or the state of `np_random` before the reset.
+
+    What an environment carries from one episode to the next, such as the level of a curriculum, is in its attribute `lasting`, a
+    dict of plain values.  It is remembered too.  A reset with a seed may not depend on it.
+    """
 
     start: dict[str, Any]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         if seed is None:
             self.start = {"random_state": self.unwrapped.np_random.bit_generator.state, "options": options}
+            if hasattr(self.unwrapped, "lasting"):
+                self.start["lasting"] = dict(self.unwrapped.lasting)
         else:
             self.start = {"seed": int(seed), "options": options}
         return self.env.reset(seed=seed, options=options)
@@ -60,6 +66,8 @@ class RepeatableEnv(gym.Wrapper):
             return self.reset()[0]
         if "random_state" in episode.start:
             self.unwrapped.np_random.bit_generator.state = episode.start["random_state"]
+        if "lasting" in episode.start:
+            self.unwrapped.lasting = dict(episode.start["lasting"])  # type: ignore[attr-defined]
         observation, _ = self.reset(seed=episode.start.get("seed"), options=episode.start["options"])
         for action in episode.actions:
             observation, *_ = self.step(action)

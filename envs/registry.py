@@ -46,6 +46,23 @@ IDS |= {id.replace("ResetTarget", "Onward"): entry for id, entry in IDS.items() 
 for _id, (_entry_point, _kwargs) in IDS.items():
     register(_id, entry_point=_entry_point, kwargs=_kwargs, max_episode_steps=1000, reward_threshold=2500.0)
 
+COOKBOOK = [
+    "Sprinter", "Electricity4", "Electricity16", "NoContacts", "Noisy", "Delayed", "Near", "NearWithDistance",
+    "DeadMotor", "HalfTorque", "Smooth", "LosesLeg", "MayLie", "OnItsBack", "AnyHeading", "Moon", "Ice", "Loaded",
+    "AnyWorld", "Hills", "HillsAhead", "Steps", "StepsAhead", "Ramps", "RampsAhead", "Fleeing", "Circling",
+    "StopAndStay", "OnPath", "OnPathTwoAhead", "Hurdles", "HurdlesCurriculum",
+]  # fmt: skip
+"""The recipes of `cookbook.py`, classes and functions that make an environment."""
+
+
+def cookbook_id(recipe: str) -> str:
+    """The id of a recipe: "MyAntMoonBulletEnv-v0" for "Moon"."""
+    return f"MyAnt{recipe}BulletEnv-v0"
+
+
+for _recipe in COOKBOOK:
+    register(cookbook_id(_recipe), entry_point=f"cookbook:{_recipe}", max_episode_steps=1000)
+
 
 def find_env(env: str) -> EnvSpec:
     """The specification of a registered environment.

@@ -11,7 +11,7 @@ each joint position and speed, hip and ankle of each leg; four foot contacts.  L
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,13 @@ class Symmetry:
             self.action_index[other.action_index],
             self.action_sign[other.action_index] * other.action_sign,
         )
+
+    def with_observations(self, size: int) -> "Symmetry":
+        """This symmetry for the first `size` observations, or with further ones that look the same in the mirror."""
+        further = np.arange(len(self.state_index), size)
+        index = np.concatenate([self.state_index, further])[:size]
+        sign = np.concatenate([self.state_sign, np.ones(len(further), np.float32)])[:size]
+        return replace(self, state_index=index, state_sign=sign)
 
 
 def ant_symmetry(name: str, signs: Sequence[int], legs: Sequence[int], hip: int, ankle: int) -> Symmetry:
@@ -92,7 +99,7 @@ def symmetries_that_hold(make: Callable[[], Any]) -> list[Symmetry]:
         make: a function that makes the environment.
     """
     with closing(make()) as env:
-        named = getattr(env.unwrapped, "symmetries", ())
+        named = env.get_wrapper_attr("symmetries") if env.has_wrapper_attr("symmetries") else ()
         sizes = env.observation_space.shape, env.action_space.shape
     kept = []
     for symmetry in named:
@@ -151,11 +158,14 @@ def place(env: Any, symmetry: Symmetry, original: Any) -> None:
     positions = np.array([joint.get_position() for joint in other.ordered_joints])
     for joint, position in zip(robot.ordered_joints, symmetry.action(positions), strict=True):
         joint.reset_position(position, 0.0)
-    # A robot at the origin that looks along x sees its target under this sine and cosine.
-    target = np.zeros(len(symmetry.state_index))
-    target[1], target[2] = other.walk_target_y, other.walk_target_x
-    _, y, x = symmetry.state(target)[:3]
     robot.calc_state()  # with the joints as they are now
+    # Both stand at the same place and look the same way.  A robot that looks along x sees its target under this sine and cosine.
+    yaw, here = other.body_rpy[2], other.body_real_xyz[:2]
+    heading = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+    target = np.zeros(len(symmetry.state_index))
+    target[2], target[1] = heading @ (np.array([other.walk_target_x, other.walk_target_y]) - here)
+    _, sine, cosine, *_ = symmetry.state(target)
+    x, y = here + heading.T @ [cosine, sine]
     if hasattr(env, "set_target"):
         env.set_target(x, y)
     else:

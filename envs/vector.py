@@ -19,6 +19,7 @@ from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
 from envs.bullet import quiet
 from envs.episodes import Episode, EpisodeLog, RepeatableEnv
+from envs.mistakes import EnvironmentMistake
 
 Steps = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """One step of `N` environments: observations (N, S), rewards, terminated and truncated (N,), and infos."""
@@ -318,9 +319,10 @@ def _work(pipe, parents_pipe, env_fns):
                 pipe.send((True, answer))
         except (EOFError, BrokenPipeError):
             pass
-        except Exception:
+        except Exception as error:
+            report = str(error) if isinstance(error, EnvironmentMistake) else traceback.format_exc()
             with contextlib.suppress(OSError):
-                pipe.send((False, traceback.format_exc()))
+                pipe.send((False, report))
         finally:
             if envs is not None:
                 envs.close()

@@ -228,7 +228,8 @@ def write_frames(path: Path, frames: Iterable[Image.Image], fps: float, palette:
             durations = 10 * np.diff(np.round(100 / fps * np.arange(len(images) + 1)).astype(int))
             durations[-1] += 1000  # a rest before it starts again
             options = {"quality": 75, "method": 3} if suffix == ".webp" else {}
-            animation.write(images, mode="P" if palette else "RGB", duration=durations.tolist(), loop=0, **options)
+            shown = durations.tolist() if len(images) > 1 else int(durations[0])  # of one image, Pillow takes a number only
+            animation.write(images, mode="P" if palette else "RGB", duration=shown, loop=0, **options)
             for image in animation.images_to_write if palette else ():
                 image.putpalette(palette)  # `write` takes arrays, which have none
     path.write_bytes(buffer.getvalue())  # a full disk is a plain OSError here; PyAV would hide it behind an error of its own

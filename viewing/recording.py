@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from envs.bullet import quiet
 from envs.registry import make_env
+from envs.world import Shape, total_mass
 from override_ant import REACHED, check_target
 
 
@@ -33,11 +34,15 @@ class Recording:
         joints: (T + 1, L - 1) float32, angle of the joint that holds link i + 1, in radians; 0 for a fixed joint.
         torso: (T + 1, 3) float32, centre of the torso, in metres.
         targets: (T + 1, 2) float32, the target, in metres.
-        actions: (T, A) float32.
+        actions: (T, A) float32, as the policy gave them.
+        torques: (T, L - 1) float32, torque of the motor at the joint that holds link i + 1, in N m; 0 at a joint without a motor,
+            and nan if the robot does not tell.
         rewards: (T,) float64.
         reward_terms: the terms of the reward, (T,) float64 each, if the environment gives `info["reward_terms"]`.
         terminated: whether the environment ended the episode because the ant fell.
         truncated: whether a time limit ended it.
+        mass: of the robot with its load, in kg.
+        shapes: what stands on the floor, see `envs/world.py`.
     """
 
     env: str
@@ -50,10 +55,13 @@ class Recording:
     torso: np.ndarray
     targets: np.ndarray
     actions: np.ndarray
+    torques: np.ndarray
     rewards: np.ndarray
     reward_terms: dict[str, np.ndarray]
     terminated: bool
     truncated: bool
+    mass: float
+    shapes: tuple[Shape, ...] = ()
 
     def __repr__(self) -> str:
         end = "fell" if self.fell else "reached its target" if self.reached else "did not fall"
@@ -98,6 +106,22 @@ class Recording:
     def speed(self) -> float:
         """Straight-line distance over time, in metres a second."""
         return self.distance / self.seconds
+
+    @property
+    def energy(self) -> float:
+        """Mechanical work of the motors, in joules.  A motor that is pushed back costs as much as one that pushes."""
+        return float(np.abs(self.torques * np.diff(self.joints.astype(float), axis=0)).sum())
+
+    @property
+    def cost_of_transport(self) -> float:
+        """Energy for each metre of `distance` and each kilogram, in J/(m kg)."""
+        return self.energy / (self.distance * self.mass)
+
+    @property
+    def upright(self) -> np.ndarray:
+        """(T + 1,) bool, whether the upper side of the base is up."""
+        x, y = self.poses[:, 0, 3], self.poses[:, 0, 4]
+        return 1 - 2 * (x**2 + y**2) > 0  # the vertical component of its z axis
 
     @property
     def fell(self) -> bool:
@@ -177,7 +201,7 @@ def record(
             target, stop_at_target = points.popleft(), REACHED
         state = _reset(env, seed, target)
         robot: Any = env.unwrapped.robot
-        snapshots, steps, terms = [snapshot(robot)], [], []
+        snapshots, steps, terms, torques = [snapshot(robot)], [], [], []
         terminated = truncated = False
         while len(steps) < max_steps and not (terminated or truncated):
             action = policy.select_action(state)
@@ -185,6 +209,7 @@ def record(
             steps.append((action, reward))
             terms.append(info.get("reward_terms", {}))
             snapshots.append(snapshot(robot))
+            torques.append(motor_torques(robot))
             _, _, torso, current_target = snapshots[-1]
             if stop_at_target is not None and np.hypot(*np.subtract(torso[:2], current_target)) <= stop_at_target:
                 if not points:
@@ -205,10 +230,13 @@ def record(
             torso=torso,
             targets=targets,
             actions=np.array(actions, np.float32),
+            torques=np.array(torques, np.float32),
             rewards=np.array(rewards, np.float64),
             reward_terms={term: np.array([t[term] for t in terms], np.float64) for term in terms[0]},
             terminated=bool(terminated),
             truncated=bool(truncated),
+            mass=total_mass(p, body),
+            shapes=getattr(env.unwrapped, "shapes", ()),
         )
 
 
@@ -237,6 +265,16 @@ def snapshot(robot: Any) -> tuple[list, list, Any, tuple[float, float]]:
     poses = [base] + [link[4] + link[5] for link in p.getLinkStates(body, joints, computeForwardKinematics=True)]
     angles = [joint[0] for joint in p.getJointStates(body, joints)]
     return poses, angles, robot.robot_body.pose().xyz(), (robot.walk_target_x, robot.walk_target_y)
+
+
+def motor_torques(robot: Any) -> np.ndarray:
+    """(L - 1,) float64, the torques of the last step, in N m, as a row of a recording's `torques`."""
+    joints = robot._p.getNumJoints(robot.objects[0])
+    if not hasattr(robot, "torques"):
+        return np.full(joints, np.nan)
+    torques = np.zeros(joints)
+    torques[robot.joint_numbers] = robot.torques
+    return torques
 
 
 @contextlib.contextmanager

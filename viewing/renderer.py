@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from envs.bullet import connect, quiet
 from override_ant import REACHED
 from viewing.recording import Recording
-from viewing.style import DARK_TILE, HIND_LEG, INK, LIGHT_TILE, SKY, TARGET, TORSO, TRAIL, link_color
+from viewing.style import DARK_TILE, HIND_LEG, INK, LIGHT_TILE, SKY, TARGET, TERRAIN, TORSO, TRAIL, link_color
 
 with quiet():
     import pybullet
@@ -125,7 +125,9 @@ class Ground:
 
 
 class Ant:
-    """The recorded robot in a physics engine of its own, which draws it and its shadow.  Nothing is simulated.
+    """The recorded robot in a physics engine of its own, which draws it, its shadow and what stands on the floor.
+
+    Nothing is simulated.
 
     Args:
         recording: whose robot and poses to draw.
@@ -152,10 +154,26 @@ class Ant:
             rgbaColor=[*np.array(TORSO) / 255, 1],
         )
         self.torso = self.client.createMultiBody(baseVisualShapeIndex=sphere)
+        for shape in recording.shapes:
+            self._add_terrain(*shape.mesh())
         self.to_sun = self.sun @ camera.level_axes
         forward = -self.to_sun / np.linalg.norm(self.to_sun)
         right = np.cross(forward, [0, 0, 1]) / np.linalg.norm(forward[:2])
         self.sun_axes = np.array([right, forward, np.cross(right, forward)])
+
+    def _add_terrain(self, vertices, faces):
+        """Adds a mesh in pieces, because a piece has at most 8192 vertices.  Each face has vertices of its own, so edges are sharp."""
+        for part in np.array_split(faces, -(-len(faces) // 2000)):
+            corners = vertices[part]
+            normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            shape = self.client.createVisualShape(
+                pybullet.GEOM_MESH,
+                vertices=corners.reshape(-1, 3).tolist(),
+                indices=np.arange(corners.size // 3).tolist(),
+                normals=np.repeat(normals / np.linalg.norm(normals, axis=1, keepdims=True), 3, axis=0).tolist(),
+                rgbaColor=[*np.array(TERRAIN) / 255, 1],
+            )
+            self.client.createMultiBody(baseVisualShapeIndex=shape)
 
     def set_pose(self, step: int) -> None:
         """Puts the robot into its recorded state after `step` steps."""
@@ -172,12 +190,14 @@ class Ant:
         if not np.isfinite(pixels).all():
             return
         margin = 0.65 * camera.focal * camera.height / 2 / camera.distance  # the feet extend 0.57 m beyond their link frames
+        margin = np.inf if self.recording.shapes else margin
         left, top = np.clip(np.floor(pixels.min(axis=0) - margin), 0, image.size).astype(int)
         right, bottom = np.clip(np.ceil(pixels.max(axis=0) + margin), 0, image.size).astype(int)
         if left >= right or top >= bottom:
             return
         projection = camera.projection_matrix(left, top, right, bottom)
-        colors, mask = self._render((right - left) * k, (bottom - top) * k, camera.view_matrix(step), projection)
+        colors, bodies = self._render((right - left) * k, (bottom - top) * k, camera.view_matrix(step), projection)
+        mask = bodies >= 0
         colors[~mask] = TORSO  # mixes into the edge of the ant when the image is reduced, as a fine dark outline
         opacity = Image.fromarray(mask.astype(np.uint8) * 255).reduce(k)
         image.paste(Image.fromarray(colors).reduce(k), (left, top), opacity)
@@ -187,7 +207,8 @@ class Ant:
         size, half_width, distance = 160, 1.5, 30.0  # pixels; half the width of the sun's image and its distance, in metres
         view = view_matrix(self.sun_axes, self.recording.torso[step] - distance * self.sun_axes[1])
         projection = projection_matrix(distance / half_width, 1)
-        mask = Image.fromarray(self._render(size, size, view, projection)[1].astype(np.uint8) * 90)
+        bodies = self._render(size, size, view, projection)[1]
+        mask = Image.fromarray(np.isin(bodies, (self.body, self.torso)).astype(np.uint8) * 90)
         x, y = self.camera.path[step]
         ground_to_sun = (projection @ view)[np.ix_([0, 1, 3], [0, 1, 3])]  # for points of the ground, where z is 0
         sun_to_pixel = np.array([[size / 2, 0, size / 2], [0, -size / 2, size / 2], [0, 0, 1]])
@@ -197,7 +218,7 @@ class Ant:
         image.paste(INK, mask=mask.transform(image.size, Image.Transform.PERSPECTIVE, to_mask, Image.Resampling.BILINEAR))
 
     def _render(self, width, height, view, projection):
-        """Bullet's image: colours (height, width, 3) uint8, and where the robot is, (height, width) bool."""
+        """Bullet's image: colours (height, width, 3) uint8, and the number of the body in each pixel, -1 where there is none."""
         _, _, colors, _, body = self.client.getCameraImage(
             width,
             height,
@@ -212,7 +233,7 @@ class Ant:
         )
         # `colors` is a tuple where Bullet was built without NumPy; through a bytearray it becomes an array in less time
         colors = np.frombuffer(bytearray(colors), np.uint8).reshape(height, width, 4)
-        return colors[..., :3], np.reshape(body, (height, width)) >= 0
+        return colors[..., :3], np.reshape(body, (height, width))
 
 
 class Overlay:
@@ -351,7 +372,7 @@ class Renderer:
         self.overlay.draw_trail(image, step)
         if visible:
             self.overlay.draw_circle(image, step, target)
-        else:
+        elif not self.recording.shapes:
             self.overlay.draw_arrow(image, step, target)
         self.ant.draw_shadow(image, step)
         if visible and target_depth >= ant_depth:
@@ -359,6 +380,8 @@ class Renderer:
         self.ant.draw(image, step)
         if visible and target_depth < ant_depth:
             self.overlay.draw_flag(image, step, target)
+        if not visible and self.recording.shapes:  # which would hide an arrow on the floor
+            self.overlay.draw_arrow(image, step, target)
         if len(self.overlay.points) > 1:
             self.overlay.draw_map(image, step)
         self.overlay.draw_text(image, step)

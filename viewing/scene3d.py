@@ -16,10 +16,11 @@ import viser
 from numpy.typing import ArrayLike
 
 from envs.bullet import connect, quiet
+from envs.world import Shape
 from training.files import atomic_write
 from viewing.recording import Recording
 from viewing.server import serving
-from viewing.style import GRID_LINE, GRID_SECTION, GROUND, TARGET, TORSO, TRAIL, link_color
+from viewing.style import GRID_LINE, GRID_SECTION, GROUND, TARGET, TERRAIN, TORSO, TRAIL, link_color
 
 with quiet():
     import pybullet
@@ -71,7 +72,7 @@ FLAG = {
 
 
 class Scene3D:
-    """Ground, ant, targets and trail in a viser scene.
+    """Ground, terrain, ant, targets and trail in a viser scene.
 
     The ant stays at the origin and the world moves below it, so a camera that a viewer has turned still follows the ant.
 
@@ -96,7 +97,7 @@ class Scene3D:
         for number, link, vertices, faces in body_meshes(model):
             name = f"/ant/{len(self.bodies)}_{link}"
             self.bodies.append((number, scene.add_mesh_simple(name, vertices, faces, color=link_color(number, link))))
-        self.flags = []
+        self.flags, self.terrain = [], []
 
     def set_pose(self, poses: np.ndarray, center: ArrayLike) -> None:
         """Moves the ant and the world.
@@ -127,6 +128,16 @@ class Scene3D:
                     self.scene.add_label(f"{name}/number", str(k + 1), position=(0, 0, 1.6), anchor="bottom-center")
             self.flags[k].position = (x, y, 0.0)
 
+    def set_terrain(self, shapes: Iterable[Shape]) -> None:
+        """Shows what stands on the floor, in place of what stood there."""
+        while self.terrain:
+            self.terrain.pop().remove()
+        for k, shape in enumerate(shapes):
+            vertices, faces = shape.mesh()
+            self.terrain.append(
+                self.scene.add_mesh_simple(f"/world/terrain_{k}", vertices, faces, color=TERRAIN, flat_shading=True)
+            )
+
     def set_trail(self, path: np.ndarray) -> None:
         """Draws a path, (N, 2) in metres, on the ground.  Fewer than two points change nothing."""
         if len(path) > 1:
@@ -156,6 +167,7 @@ def save_html(recording: Recording, path: str | Path, fps: float = 30, max_secon
         raise ValueError(f"path is '{path}': expected a name that ends in .html.")
     with atomic_write(path) as part, serving() as server:
         scene, camera = Scene3D(server.scene, recording.model), recording.smooth_path
+        scene.set_terrain(recording.shapes)
         scene.set_targets(np.unique(recording.targets, axis=0)[:50])
         scene.set_trail(recording.path[::6])
         scene.set_pose(recording.poses[0], camera[0])

@@ -333,20 +333,31 @@ def plot_scores(groups: Groups, what: str = "last_three", threshold: float | Non
     Raises:
         ValueError: a group is empty, or a run has no such score.
     """
-    loaded = _load(groups)
-    figure, ax = style.figure(6.4, 1.6 + 0.5 * len(loaded))
-    for k, ((_, curves), color) in enumerate(zip(loaded.items(), itertools.cycle(OKABE_ITO))):
-        values = scores(curves, what, threshold)
+    found = {}
+    for label, curves in _load(groups).items():
+        found[label] = values = scores(curves, what, threshold)
         if not np.isfinite(values).all():
             raise ValueError(f"what is '{what}', which {np.isinf(values).sum()} of {len(values)} runs lack: use plot_solved.")
+    return plot_values(found, WHAT.get(what, what))
+
+
+def plot_values(groups: Mapping[str, np.ndarray], what: str) -> "Figure":
+    """One number of each run: the interquartile mean with its bootstrap interval, and each seed where there are few.
+
+    Args:
+        groups: (N,) numbers by label, an entry for each seed.
+        what: label of the axis.
+    """
+    figure, ax = style.figure(6.4, 1.6 + 0.5 * len(groups))
+    for k, (values, color) in enumerate(zip(groups.values(), itertools.cycle(OKABE_ITO))):
         low, high = bootstrap_interval(iqm, values)
         ax.plot([low, high], [k, k], color=color, linewidth=8, alpha=0.3, solid_capstyle="butt")
         ax.plot([iqm(values)] * 2, [k - 0.25, k + 0.25], color=color, linewidth=3)
-        if len(curves) < FEW:
+        if len(values) < FEW:
             ax.plot(values, np.full(len(values), k), color=color, linestyle="", marker="o", markersize=5, alpha=0.7)
-    ax.set_yticks(range(len(loaded)), [_label(label, loaded) for label in loaded])
-    ax.set(xlabel=WHAT.get(what, what), ylim=(len(loaded) - 0.5, -0.5))
-    _title(ax, "Interquartile mean", loaded)
+    ax.set_yticks(range(len(groups)), [_label(label, groups) for label in groups])
+    ax.set(xlabel=what, ylim=(len(groups) - 0.5, -0.5))
+    _title(ax, "Interquartile mean", groups)
     return figure
 
 

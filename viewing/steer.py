@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ import torch
 import viser
 import viser.uplot
 
+from cookbook import ICE, LOADED, MOON, hills
+from envs.world import Shape, World
 from override_ant import REACHED, check_target
 from override_ant_random_points import MyAntBulletEnv
 from training.cli import in_notebook, run_cli
@@ -37,6 +39,15 @@ from viewing.style import OKABE_ITO
 
 MODELS = {"any point": "random_circle_final", "one point": "my_ant_final", "straight ahead": "base_ant_final"}
 """Policies in the menu: what each was trained for, and the name of its model."""
+
+WORLDS: dict[str, Callable[[], "SteeredAnt"]] = {
+    "Earth": lambda: SteeredAnt(World()),
+    "the Moon": lambda: SteeredAnt(MOON),
+    "ice": lambda: SteeredAnt(ICE),
+    "50 kg on its back": lambda: SteeredAnt(LOADED),
+    "hills": lambda: SteeredAnt(World(), [hills(length=60, width=60, start=30)]),
+}
+"""Worlds in the menu: those of `cookbook.py`.  Hills are built anew, because the physics cannot exchange its bodies."""
 
 STEPS_PER_SECOND, FRAMES_PER_SECOND, PLOTS_PER_SECOND = 60, 30, 3
 
@@ -55,6 +66,25 @@ MAX_COMMANDS, SECONDS_FOR_COMMANDS = 1000, 0.005
 logger = logging.getLogger(__name__)
 
 
+class SteeredAnt(MyAntBulletEnv):
+    """The ant for any point in a world of one's choice.
+
+    Args:
+        world: gravity, friction and load.
+        shapes: what stands on the floor.
+    """
+
+    def __init__(self, world: World, shapes: Sequence[Shape] = ()) -> None:
+        self.world, self.around = world, shapes
+        super().__init__()
+
+    def choose_world(self) -> World:
+        return self.world
+
+    def ground(self) -> Sequence[Shape]:
+        return self.around
+
+
 class Simulation:
     """An ant, its targets, and what happens to it.  Only one thread may use it.
 
@@ -66,7 +96,7 @@ class Simulation:
     def __init__(self, policies: dict[str, Any], seed: int = 0) -> None:
         self.policies = policies
         self.policy = next(iter(policies.values()))
-        self.env = MyAntBulletEnv()
+        self.env = SteeredAnt(World())
         self.targets = deque([(6.0, 0.0)])
         self.seed, self.steps, self.reached, self.falls = seed, 0, 0, 0
         self.push_steps_left = 0
@@ -80,6 +110,12 @@ class Simulation:
         self.path = deque([self.position()], maxlen=20 * STEPS_PER_SECOND)
         self.fallen_steps_left = 0
         self.history.clear()
+
+    def choose_world(self, name: str) -> None:
+        """Puts the ant at the start of one of the `WORLDS`.  Its targets stay."""
+        self.env.close()
+        self.env = WORLDS[name]()
+        self.reset()
 
     def position(self) -> tuple[float, float]:
         """(x, y) of the torso, in metres."""
@@ -167,6 +203,7 @@ class SteeringApp:
         self.commands: queue.Queue[Callable[[], object]] = queue.Queue(MAX_COMMANDS)
         self.paused, self.slow = False, False
         self.shown_targets: list[tuple[float, float]] = []
+        self.shown_shapes: Sequence[Shape] = ()
         self.scene = Scene3D(server.scene, simulation.env.robot.model_xml)
         server.scene.configure_default_lights(cast_shadow=True)
         server.initial_camera.position, server.initial_camera.look_at = CAMERA, LOOK_AT
@@ -183,11 +220,13 @@ class SteeringApp:
         self.status = gui.add_markdown("")
         gui.add_markdown(HELP)
         policy = gui.add_dropdown("policy", tuple(simulation.policies), initial_value=next(iter(simulation.policies)))
+        world = gui.add_dropdown("world", tuple(WORLDS), initial_value=next(iter(WORLDS)))
         append = gui.add_checkbox("add to the path", False)
         pause, slow = gui.add_checkbox("pause", False), gui.add_checkbox("slow motion", False)
         push, reset = gui.add_button("push", color="orange"), gui.add_button("back to the start")
 
         policy.on_update(lambda _: self.submit(lambda: setattr(simulation, "policy", simulation.policies[policy.value])))
+        world.on_update(lambda _: self.submit(lambda: simulation.choose_world(world.value)))
         pause.on_update(lambda _: setattr(self, "paused", pause.value))
         slow.on_update(lambda _: setattr(self, "slow", slow.value))
         push.on_click(lambda _: self.submit(simulation.push))
@@ -248,6 +287,9 @@ class SteeringApp:
         """Sends the pose of the ant and its targets to the browsers."""
         simulation = self.simulation
         self.scene.set_pose(np.array(snapshot(simulation.env.robot)[0]), simulation.position())
+        if self.shown_shapes is not simulation.env.shapes:
+            self.shown_shapes = simulation.env.shapes
+            self.scene.set_terrain(self.shown_shapes)
         if self.shown_targets != list(simulation.targets):
             self.shown_targets = list(simulation.targets)
             self.scene.set_targets(self.shown_targets)

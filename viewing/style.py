@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SKY, LIGHT_TILE, DARK_TILE = (236, 243, 249), (222, 230, 236), (190, 204, 216)
 GROUND, GRID_LINE, GRID_SECTION = (236, 241, 245), (208, 218, 226), (176, 190, 201)
 TORSO, FRONT_LEG, HIND_LEG = (62, 70, 92), (240, 165, 40), (205, 85, 25)
+TERRAIN = (150, 168, 145)
 TRAIL, TARGET = (0, 114, 178), (0, 140, 105)
 
 FRONT_LEGS = ("front_left_leg", "aux_1", "front_left_foot", "right_back_leg", "aux_4", "right_back_foot")
