@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch.nn as nn
 from helpers import Still
 from PIL import Image
 
+from training.display import progress
 from utils import load_policy
 from viewing.directions import (
     MISSED_COLOR,
@@ -192,3 +194,30 @@ def test_the_command_line_names_bad_input_in_one_sentence(command_line, tmp_path
         done = command_line(*words)
         assert done.returncode == 1 and sentence in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_long_evaluation_shows_its_progress_in_a_terminal_and_leaves_no_trace(monkeypatch, capsys):
+    import tqdm.std
+
+    now = iter(range(1000))  # each look at the clock is a second later
+    monkeypatch.setattr(tqdm.std, "time", lambda: float(next(now)))
+    assert list(progress(iter("abc"), 3, "directions")) == ["a", "b", "c"]
+    shown = capsys.readouterr().err
+    assert "directions" in shown and "/3" in shown and shown.endswith("\r")
+    assert list(progress(iter("ab"), 2, "directions")) == ["a", "b"]
+
+
+def test_in_a_notebook_a_line_stays_only_if_it_took_long(monkeypatch):
+    import IPython.display
+
+    from training import display
+
+    shown, clock = [], iter([0, 0, 1, 3, 3.5, 9])
+    line = SimpleNamespace(update=lambda text, raw: shown.append(text["text/plain"]))
+    monkeypatch.setattr(display, "in_notebook", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", lambda text, **_: (line.update(text, True), line)[1])
+    monkeypatch.setattr(display.time, "perf_counter", lambda: next(clock))
+    assert list(progress(range(4), 4, "directions")) == [0, 1, 2, 3]
+    assert shown == ["2 of 4 directions", "4 directions in 9 s"]
+    clock = iter([0, 0, 1, 1])
+    assert list(progress(range(2), 2, "directions")) == [0, 1] and len(shown) == 2

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,34 @@ from tqdm import tqdm
 from training.cli import in_notebook
 
 Curve = dict[str, np.ndarray]
+
+
+def progress(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    """Yields from an iterable, and shows how far it is if that takes longer than two seconds.
+
+    In a terminal the bar disappears at the end.  In a notebook one line stays, with the duration.
+
+    Args:
+        items: the iterable.
+        total: number of its items.
+        what: what they are, such as "directions".
+    """
+    if not in_notebook():
+        yield from tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True)
+        return
+    from IPython.display import display
+
+    started, updated, line = time.perf_counter(), time.perf_counter(), None
+    for count, item in enumerate(items, start=1):
+        now = time.perf_counter()
+        if now - started > 2 and (count == total or now - updated > 1):
+            at_end = f"{total} {what} in {now - started:.0f} s"
+            text, updated = {"text/plain": at_end if count == total else f"{count} of {total} {what}"}, now
+            if line is None:
+                line = display(text, raw=True, display_id=True)
+            else:
+                line.update(text, raw=True)
+        yield item
 
 
 class TerminalDisplay:

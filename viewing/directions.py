@@ -10,7 +10,7 @@ or, in a terminal: `python -m viewing.directions random_circle_final --count 360
 
 import signal
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from envs.registry import find_env, make_env
 from override_ant import REACHED
 from override_ant_random_points import RADIUS
 from training.cli import run_cli
+from training.display import progress
 from training.files import atomic_write
 from utils import SCORE_SEED, load_policy
 from viewing import style
@@ -129,34 +130,56 @@ def eval_directions(
         raise ValueError(f"radius is {radius}: expected metres, a number above 0.")
     angles = 2 * np.pi * np.arange(count) / count
     targets = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    seeds, n = seed + np.arange(count), max(1, min(workers, count))
+    seeds = seed + np.arange(count)
     # cloudpickle takes classes that are defined in a notebook, and the specification of an id that is registered there
     job: Any = CloudpickleWrapper((policy, find_env(env), max_steps))  # type: ignore[arg-type]  # declared for functions
-    shares = [(job, targets[k::n], seeds[k::n]) for k in range(n)]
-    if workers < 1:
-        results = [_run_share(*shares[0])]
-    else:
-        with ProcessPoolExecutor(n, initializer=_start_worker) as pool:
-            results = list(pool.map(_run_share, *zip(*shares, strict=True)))
-    episodes = [results[k % n][0][k // n] for k in range(count)]
-    paths, reached, fell = zip(*episodes, strict=True)
-    return DirectionEvaluation(targets, list(paths), np.array(reached), np.array(fell), results[0][1])
+    with ExitStack() as stack:
+        if workers < 1:
+            walker = stack.enter_context(closing(Walker(job)))
+            results = map(walker.walk, targets, seeds)
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(min(workers, count), initializer=_start_worker, initargs=(job,)))
+            results = pool.map(_walk, targets, seeds)
+        episodes = list(progress(results, count, "directions"))
+    paths, reached, fell, dt = zip(*episodes, strict=True)
+    return DirectionEvaluation(targets, list(paths), np.array(reached), np.array(fell), dt[0])
 
 
-def _start_worker():
+class Walker:
+    """A policy in an environment that stays open.
+
+    Args:
+        job: a wrapper of (policy, Gymnasium's specification of the environment, largest number of steps).
+    """
+
+    def __init__(self, job: Any) -> None:
+        self.policy, spec, self.max_steps = job.fn
+        self.env = make_env(spec, max_episode_steps=self.max_steps)
+
+    def walk(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, bool, bool, float]:
+        """One episode toward a target: path, whether it was reached, whether the ant fell before, and the duration of a step."""
+        run = record(self.policy, self.env, int(seed), self.max_steps, target, stop_at_target=REACHED)
+        return run.path, run.reached, run.fell and not run.reached, self.env.unwrapped.scene.dt  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self.env.close()
+
+
+_of_worker: dict[str, Any] = {}
+"""In a worker process: its job, and its `Walker` from the first episode on."""
+
+
+def _start_worker(job):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
     torch.set_num_threads(1)
+    _of_worker["job"] = job
 
 
-def _run_share(job, targets, seeds):
-    """One episode for each target: a list of (path, reached, fell), and the duration of a step."""
-    policy, spec, max_steps = job.fn
-    episodes = []
-    with closing(make_env(spec, max_episode_steps=max_steps)) as env:
-        for target, seed in zip(targets, seeds, strict=True):
-            run = record(policy, env, int(seed), max_steps, target, stop_at_target=REACHED)
-            episodes.append((run.path, run.reached, run.fell and not run.reached))
-        return episodes, env.unwrapped.scene.dt
+def _walk(target, seed):
+    if "walker" not in _of_worker:  # not when the process starts, where an error would not reach the main process
+        _of_worker["walker"] = Walker(_of_worker["job"])
+    return _of_worker["walker"].walk(target, seed)
 
 
 # --- tables and figures ----------------------------------------------------------------------------------------------------
