@@ -84,6 +84,8 @@ class TD3:
         policy_noise: standard deviation of the target action noise, in units of max_action.
         noise_clip: bound of the target action noise, in units of max_action.
         policy_freq: number of critic updates for each update of the actor and the target networks.
+        clipped_double_q: whether the target has the smaller of the two target critics.  If False, it has the first one, as in
+            DDPG, and the second critic has no influence on anything.
         saturation_penalty: weight of a penalty on what goes into the actor's tanh beyond 2, in units of the mean |Q|.  Where a tanh
             is saturated, its gradient vanishes, and the actor stops learning.  The paper has none.
         lr: learning rate of both Adam optimizers.
@@ -101,6 +103,7 @@ class TD3:
         policy_noise: float = 0.2,
         noise_clip: float = 0.5,
         policy_freq: int = 2,
+        clipped_double_q: bool = True,
         saturation_penalty: float = 0.0,
         lr: float = 3e-4,
         hidden: int = 256,
@@ -119,6 +122,7 @@ class TD3:
         self.policy_noise = policy_noise * max_action
         self.noise_clip = noise_clip * max_action
         self.policy_freq = policy_freq
+        self.clipped_double_q = clipped_double_q
         self.saturation_penalty = saturation_penalty
         self.total_it = 0
 
@@ -149,7 +153,8 @@ class TD3:
             next_action = (self.actor_target(next_state) + noise).clamp(-self.max_action, self.max_action)
             # Clipped double Q-learning: the smaller of the two target critics (section 4.2)
             target_Q1, target_Q2 = self.critic_target(next_state, next_action)
-            target_Q = reward + discount * torch.min(target_Q1, target_Q2)
+            next_Q = torch.min(target_Q1, target_Q2) if self.clipped_double_q else target_Q1
+            target_Q = reward + discount * next_Q
 
         current_Q1, current_Q2 = self.critic(state, action)
         critic_loss = F.mse_loss(current_Q1, target_Q) + F.mse_loss(current_Q2, target_Q)

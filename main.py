@@ -72,6 +72,7 @@ def main(*, on_evaluation: Callable[[dict[str, float]], bool | None] | None = No
         policy_noise=args.policy_noise,
         noise_clip=args.noise_clip,
         policy_freq=args.policy_freq,
+        clipped_double_q=args.clipped_double_q,
         saturation_penalty=args.saturation_penalty,
         lr=args.lr,
         hidden=args.hidden,

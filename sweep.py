@@ -77,6 +77,7 @@ def sweep(**given: Any) -> Sweep:
         ) from error
     args, runs, folder = trials.plan(**given)
     waiting = [run for run in runs if not trials.is_finished(folder, run, args.until_return)]
+    waiting.sort(key=lambda run: run.varied["seed"])  # so that an interrupted sweep has the same seeds of all combinations
     if waiting:
         steps = {run.name: make_args(**run.arguments).max_timesteps for run in runs}
         try:
@@ -88,6 +89,7 @@ def sweep(**given: Any) -> Sweep:
         finally:
             ray.shutdown()
     evaluations, summaries = (Table.from_pylist(rows) for rows in trials.make_tables(folder, runs, args.until_return))
+    folder.mkdir(parents=True, exist_ok=True)  # an interrupt may come before the first run has made it
     csv.write_csv(evaluations, folder / "evaluations.csv")
     csv.write_csv(summaries, folder / "trials.csv")
     return Sweep(folder, evaluations, summaries, "unfinished" in summaries["status"].to_pylist())

@@ -59,14 +59,15 @@ def env_rows(seconds: float) -> Iterator[Row]:
 
 
 def training_rows(seconds: float) -> Iterator[Row]:
-    """Speed and memory of training with the fast recipe, and the speed of three peers."""
+    """Speed and memory of training with the fast recipe, and the speed of its peers."""
     from benchmarks import peers  # here, because stable-baselines3 would add to the memory of every measurement
 
     ours = measure(speed.training_speed, seconds=seconds)
     bound = "at least 2,500", ours["steps"] >= 2500
     others: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-        "stable-baselines3's TD3": (peers.training_speed, {"library": "sb3"}),
-        "SBX's TD3": (peers.training_speed, {"library": "sbx"}),
+        "stable-baselines3's TD3": (peers.training_speed, {"peer": "sb3"}),
+        "stable-baselines3's TD3, matched": (peers.training_speed, {"peer": "sb3_matched"}),
+        "SBX's TD3": (peers.training_speed, {"peer": "sbx"}),
         "ours, a process for each environment": (speed.training_speed, {"one_process_per_env": True}),
     }
     for name, (function, arguments) in others.items():

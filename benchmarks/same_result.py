@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.learning import train_ant
+from benchmarks.learning import train_ant, up_to_shortest
 from benchmarks.plain_td3 import PlainBuffer
 from benchmarks.process import measure_all
 from benchmarks.table import FOLDER, Row
@@ -100,13 +100,9 @@ def pendulum_rows(curves: Curves, level: float) -> Iterator[Row]:
 
 def read_ants(seeds: Sequence[int], folder: Path) -> Curves:
     """The curves of the stock ant in float32 and bfloat16, up to the end of the shortest."""
-    files = {"float32": "ours_float32_seed{}.csv", "bf16": "ours_seed{}.csv"}
-    ants = {agent: [read_curve(folder / file.format(seed)) for seed in seeds] for agent, file in files.items()}
-    end = min(curve["timesteps"][-1] for curves in ants.values() for curve in curves)
-    return {
-        agent: [{name: column[curve["timesteps"] <= end] for name, column in curve.items()} for curve in curves]
-        for agent, curves in ants.items()
-    }
+    return up_to_shortest(
+        {agent: [read_curve(folder / f"ours_{agent}_seed{seed}.csv") for seed in seeds] for agent in ("float32", "bf16")}
+    )
 
 
 def ant_row(ants: Curves) -> Row:
@@ -140,20 +136,24 @@ def draw(pendulums: Curves, ants: Curves, path: Path) -> None:
 def same_result_rows(
     again: bool = True, seeds: Sequence[int] = range(5), ant_seeds: Sequence[int] = range(3), folder: Path = FOLDER
 ) -> Iterator[Row]:
-    """The pendulum with each agent, and the ant in float32 next to the curves of `learning_rows`; also draws same_result.png.
+    """The pendulum with each agent, and the ant in bfloat16 next to float32; also draws same_result.png.
 
     Args:
         again: whether to train.  Otherwise the curves are those of earlier runs.
         seeds, ant_seeds: of the trainings.
-        folder: where the curves are, same_result.csv, ours_seedN.csv and ours_float32_seedN.csv.
+        folder: where the curves are, same_result.csv, ours_bf16_seedN.csv and ours_float32_seedN.csv.
     """
     if again:
         learn_pendulums(seeds, folder / "same_result.csv")
     pendulums = read_pendulums(folder / "same_result.csv")
     yield from pendulum_rows(pendulums, level=-200)
     if again:
-        jobs = [{"curve": str(folder / f"ours_float32_seed{seed}.csv"), "seed": seed} for seed in ant_seeds]
-        measure_all(train_ant, [job | {"max_timesteps": 300_000, "workers": 0, "bf16": False} for job in jobs])
+        jobs = [
+            {"curve": str(folder / f"ours_{agent}_seed{seed}.csv"), "seed": seed, "bf16": agent == "bf16"}
+            for seed in ant_seeds
+            for agent in ("float32", "bf16")
+        ]
+        measure_all(train_ant, [job | {"max_timesteps": 300_000, "workers": 0} for job in jobs])
     ants = read_ants(ant_seeds, folder)
     yield ant_row(ants)
     draw(pendulums, ants, folder / "same_result.png")

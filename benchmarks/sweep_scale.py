@@ -15,6 +15,7 @@ the useful fraction: steps that were not lost, divided by those of undisturbed r
 import csv
 import dataclasses
 import heapq
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,27 +156,34 @@ def simulate(setup: Setup, runs: int, hours: float = 2.0, seed: int = 0) -> dict
 
 
 def measure_report(reports: int = 300, trials: int = 20) -> float:
-    """Seconds of the head node for one report: trials that do nothing but report, on Ray Tune on this machine."""
+    """Seconds of the head node for one report: trials that do nothing but report, on Ray Tune on this machine.
+
+    What a trial costs besides its reports is left out, by comparing with trials that report only once.
+    """
     import ray
     from ray import tune
 
     from sweep import connect
 
-    def report_only(config):
-        for k in range(reports):
-            tune.report({"timesteps": k, "seconds": 1.0 * k, "mean_return": 0.0})
+    def seconds_of(count, folder):
+        def report_only(config):
+            for k in range(count):
+                tune.report({"timesteps": k, "seconds": 1.0 * k, "mean_return": 0.0})
+
+        started = time.perf_counter()
+        tune.Tuner(
+            tune.with_resources(report_only, {"cpu": 0.01}),
+            param_space={"k": tune.grid_search(list(range(trials)))},
+            run_config=tune.RunConfig(storage_path=folder, progress_reporter=tune.CLIReporter(), verbose=0),
+        ).fit()
+        return time.perf_counter() - started
 
     connect(None, 1)
     try:
-        trainable = tune.with_resources(report_only, {"cpu": 0.01})
-        start = time.perf_counter()
-        tune.Tuner(trainable, param_space={"k": tune.grid_search([0])}, run_config=tune.RunConfig(verbose=0)).fit()
-        once = time.perf_counter() - start
-        start = time.perf_counter()
-        tune.Tuner(
-            trainable, param_space={"k": tune.grid_search(list(range(trials)))}, run_config=tune.RunConfig(verbose=0)
-        ).fit()
-        return (time.perf_counter() - start - once) / (reports * (trials - 1))
+        with tempfile.TemporaryDirectory() as folder:
+            seconds_of(1, folder)  # the first trials wait for Ray's processes
+            once, often = (seconds_of(count, folder) for count in (1, reports))
+            return (often - once) / (trials * (reports - 1))
     finally:
         ray.shutdown()
 

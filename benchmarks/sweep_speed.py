@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.table import FOLDER, measured_rows
 from sweep import sweep
@@ -21,16 +22,27 @@ RUN_STEPS = 600_000
 """Environment steps of the runs that are counted."""
 
 
-def measure(cpus_per_trial: int, concurrent: int, steps: int) -> list[float]:
+def measure(cpus_per_trial: int, concurrent: int, steps: int, **arguments: Any) -> list[float]:
     """One row of `COLUMNS`: runs of the fast recipe, each of so many steps, all at the same time.
 
     The start of Ray and of the processes counts, as in any sweep; with the runs of `steps` it is spread over fewer steps than
     with those of `RUN_STEPS`, so the result is a little too low.
+
+    Args:
+        cpus_per_trial, concurrent: as for a sweep.
+        steps: environment steps of each run.
+        **arguments: others of the runs.
+
+    Raises:
+        RuntimeError: a run was interrupted, or failed.
     """
     with tempfile.TemporaryDirectory() as folder:
+        arguments |= {"max_timesteps": steps, "root": folder}
         started = time.perf_counter()
-        sweep(seeds=concurrent, concurrent=concurrent, cpus_per_trial=cpus_per_trial, max_timesteps=steps, root=folder)
+        result = sweep(seeds=concurrent, concurrent=concurrent, cpus_per_trial=cpus_per_trial, **arguments)
         rate = concurrent * steps / (time.perf_counter() - started)
+    if (states := set(result.trials["status"].to_pylist())) != {"finished"}:
+        raise RuntimeError(f"Nothing was written, because of {concurrent} runs some are {', '.join(states - {'finished'})}.")
     return [cpus_per_trial, concurrent, round(rate, 1), round(3600 * rate / RUN_STEPS, 2)]
 
 

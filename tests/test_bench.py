@@ -132,10 +132,10 @@ def test_rows_of_the_environment():
 
 @pytest.mark.slow
 def test_rows_of_training():
-    """Three peers and the memory; SBX may be missing, because `make test` does not install it."""
+    """Four peers and the memory; SBX may be missing, because `make test` does not install it."""
     rows = list(bench.training_rows(3))
     steps = [row for row in rows if row.what == "training, fast recipe"]
-    assert len(steps) == 3 and all(row.ours > 0 for row in steps)
+    assert len(steps) == 4 and all(row.ours > 0 for row in steps)
     for row in steps:
         if isinstance(row.peer_figure, str):
             assert row.peer == "SBX's TD3" and row.peer_figure.startswith("not run: No module named")

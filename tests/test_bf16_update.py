@@ -44,13 +44,19 @@ def batches(buffer):
     return Seeded()
 
 
-@pytest.mark.parametrize("policy_freq, discount", [(2, 0.99), (3, 0.9**3)])
-def test_in_float32_it_is_the_update_of_td3(full_buffer, policy_freq, discount):
+@pytest.mark.parametrize(
+    "policy_freq, discount, settings",
+    [(2, 0.99, {}), (3, 0.9**3, {}), (1, 0.99, {"clipped_double_q": False}), (2, 0.99, {"saturation_penalty": 0.5})],
+)
+def test_in_float32_it_is_the_update_of_td3(full_buffer, policy_freq, discount, settings):
     """Twelve updates: losses, weights, targets and the state of the optimizers.
 
     Tolerance: 2e-5, as against stable-baselines3: sums are taken in another order and Adam divides by small numbers.
     """
-    autograd, by_hand = pair(torch.float32, policy_freq=policy_freq)
+    autograd, by_hand = pair(torch.float32, policy_freq=policy_freq, **settings)
+    for agent in (autograd, by_hand):
+        agent.actor.l3.bias.data.copy_(torch.tensor([3.0, 0.0, -3.0]))  # beyond 2, where the penalty begins
+    by_hand.actor_weights.refresh()
     start = copy.deepcopy(autograd.actor.state_dict())
     source = batches(full_buffer(S, A, discount=discount))
     for _ in range(12):

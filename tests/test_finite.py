@@ -16,14 +16,19 @@ from main import main
 from TD3 import TD3
 from training.bf16_update import Bf16TD3
 from training.finite import NonFiniteError, check_losses, check_weights
+from training.streams import integers, spawn_streams
 from utils import check_digests, find_checkpoint, newest_checkpoint
 
 SMALL = {"num_envs": 4, "start_timesteps": 80, "eval_freq": 200, "max_timesteps": 600, "eval_episodes": 1,
          "hidden": 16, "batch_size": 16, "checkpoint_minutes": 0}  # fmt: skip
 
 
+BAD_SEEDS = integers(spawn_streams(0).environments, 4)[2], 6
+"""That of environment 2 of a run with seed 0, and another one."""
+
+
 class Breaking(gym.Env):
-    """Gives a bad number at step 75 of an episode with an even seed; `part` says where."""
+    """Gives a bad number at step 75 of an episode with one of `BAD_SEEDS`; `part` says where."""
 
     observation_space = gym.spaces.Box(-np.inf, np.inf, (3,))
     action_space = gym.spaces.Box(-1, 1, (1,))
@@ -33,7 +38,7 @@ class Breaking(gym.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.bad, self.t = seed is not None and seed % 4 == 2 and seed < 1000, 0
+        self.bad, self.t = seed in BAD_SEEDS, 0
         return np.zeros(3, np.float32), {}
 
     def step(self, action):

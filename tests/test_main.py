@@ -20,6 +20,7 @@ from main import exploration_noise, main
 from TD3 import TD3
 from training.args import Args
 from training.curve import CURVE_COLUMNS
+from training.streams import integer, integers, spawn_streams
 from utils import ReplayBuffer, check_digests, eval_policy, find_checkpoint
 
 PENDULUM = "InvertedPendulumBulletEnv-v0"
@@ -78,7 +79,7 @@ def test_the_best_policy_is_kept_when_later_ones_are_worse():
     result = main(**SMALL | {"max_timesteps": 2400}, name="a")
     best = TD3(5, 1, 1.0, hidden=16)
     best.load(find_checkpoint("a"))
-    seen = eval_policy(best, PENDULUM, eval_episodes=2)
+    seen = eval_policy(best, PENDULUM, integers(spawn_streams(0).evaluation, 2), eval_episodes=2)
     assert seen.mean == pytest.approx(result.best)
 
 
@@ -89,17 +90,27 @@ def test_the_same_seed_trains_the_same_policy_and_another_seed_another():
     assert not os.path.exists("models")
 
 
+def test_each_of_the_papers_three_ideas_can_be_left_out():
+    """Each of them changes what is learned, so its argument arrives."""
+    ideas: list[dict] = [{}, {"clipped_double_q": False}, {"policy_noise": 0}, {"policy_freq": 1}]
+    policies = [main(**SMALL, **idea, save_model=False).policy for idea in ideas]
+    assert len({float(policy.actor.l2.weight.detach().double().sum()) for policy in policies}) == 4
+    assert [policy.clipped_double_q for policy in policies] == [True, False, True, True]
+
+
 def test_the_paper_recipe_is_the_plain_loop_of_the_article():
     """One environment, one update a step, against the loop written by hand with the same random numbers."""
     args = {"env": PENDULUM, "recipe": "paper", "start_timesteps": 60, "max_timesteps": 160, "eval_freq": 160,
             "eval_episodes": 1, "hidden": 16, "batch_size": 8, "seed": 4}  # fmt: skip
     result = main(**args, threads=1, save_model=False)
 
-    torch.manual_seed(4)
-    rng = np.random.default_rng(4)
-    policy, buffer = TD3(5, 1, 1.0, hidden=16), ReplayBuffer(5, 1, seed=4)
+    streams = spawn_streams(4)
+    torch.manual_seed(integer(streams.networks))
+    rng = np.random.default_rng(streams.exploration)
+    policy, buffer = TD3(5, 1, 1.0, hidden=16), ReplayBuffer(5, 1, seed=integer(streams.sampling))
+    torch.manual_seed(integer(streams.target_noise))
     env = make_env(PENDULUM)
-    state, _ = env.reset(seed=4)
+    state, _ = env.reset(seed=integer(streams.environments))
     for t in range(160):
         if t < 60:
             action = rng.uniform(-1, 1, 1).astype(np.float32)
@@ -128,7 +139,8 @@ def test_a_time_limit_is_not_stored_as_terminal(monkeypatch):
     jumps = (buffer.next_state[: len(buffer)].reshape(-1, 4, 9)[:-1] != buffer.state[: len(buffer)].reshape(-1, 4, 9)[1:]).any(
         -1
     )
-    assert jumps.sum(0).tolist() == [2, 2, 2, 2], "two new episodes began in each environment, and no reset is stored"
+    # first episodes end after 38, 75, 113 and 150 steps, later ones after 150 more each
+    assert jumps.sum(0).tolist() == [3, 3, 2, 2], "so many new episodes began, and no reset is stored"
 
 
 def test_a_second_run_of_the_same_name_overwrites_nothing():

@@ -11,7 +11,10 @@ from training.curve import CURVE_COLUMNS, append_row, solved_row, summarize
 from viewing.seeds import (
     at_common_steps,
     bootstrap_interval,
+    compare,
+    improvement,
     iqm,
+    median_steps,
     plot_improvement,
     plot_scores,
     plot_seeds,
@@ -129,6 +132,57 @@ def test_without_shorter_runs_the_solved_fraction_is_the_plain_one(solved):
     assert solved_fraction(curves, 9)[1][-1] == pytest.approx(sum(solved) / len(solved))
 
 
+@settings(deadline=None)
+@given(st.lists(RETURNS, min_size=1, max_size=6), st.integers(-5, 5))
+def test_the_median_of_the_steps_is_where_half_of_the_runs_are_solved(all_returns, threshold):
+    curves = [curve(returns) for returns in all_returns]
+    median, low, high = median_steps(curves, threshold)
+    ends = sorted({100 * k for returns in all_returns for k in range(len(returns) + 1)})
+    assert median == next((at for at in ends if kaplan_meier(curves, threshold, at) >= 0.5 - 1e-9), np.inf)
+    assert 200 <= low <= median <= high, "no run is solved before its second evaluation"
+
+
+def test_the_interval_of_the_median_covers_the_truth_about_as_often_as_it_says():
+    """Groups of 12 runs, each solved after 2 to 41 evaluations with equal chances, and cut after 30."""
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(300):
+        curves = [curve((np.arange(1, 31) >= solved - 1).astype(float)) for solved in rng.integers(2, 42, 12)]
+        _, low, high = median_steps(curves, 1)
+        covered.append(low <= 2150 and high >= 2100)
+    assert np.mean(covered) >= 0.93
+
+
+def test_the_p_value_is_the_share_of_relabellings_that_differ_as_much():
+    """Against all ways of dividing the runs of both groups."""
+    rng = np.random.default_rng(2)
+    values = [*rng.normal(0, 1, 4), *rng.normal(1, 1, 6)]
+    a, b = ([curve([1000 * value]) for value in each] for each in (values[:4], values[4:]))
+
+    def distance(chosen):
+        rest = [value for k, value in enumerate(values) if k not in chosen]
+        pairs = itertools.product([values[k] for k in chosen], rest)
+        return abs(np.mean([x > y for x, y in pairs]) - 0.5)
+
+    divided = [distance(chosen) for chosen in itertools.combinations(range(10), 4)]
+    chance, low, high, p = improvement(a, b)
+    assert abs(chance - 0.5) == pytest.approx(distance(range(4))) and low <= chance <= high
+    assert p == pytest.approx(np.mean(np.array(divided) >= distance(range(4)) - 1e-9))
+    assert improvement(b, a)[0] == pytest.approx(1 - chance)
+
+
+def test_the_table_has_a_row_for_each_group_and_unsolved_runs_count():
+    groups = {"default": [curve([0, 5, 5, k]) for k in range(4)], "worse": [curve([0, 0, 0, -k]) for k in range(1, 4)]}
+    first, second = compare(groups, "default", 5, "area_under_curve")
+    assert first == {"": "default", "seeds": "4", "solved": "4 of 4", "steps to 5": "300 (300 to > 400)",
+                     "last three": "4 (3 to 4)", "area under the curve": "4 (3 to 4)"}  # fmt: skip
+    assert (second["solved"], second["steps to 5"]) == ("0 of 3", "> 400")
+    assert second["better than default"] == "0.00 (0.00 to 0.00)"
+    assert float(second["p"]) == pytest.approx(2 / 35, abs=0.001), "2 of the 35 ways of dividing seven runs"
+    half = compare({"default": [curve([0, 5, 5]), curve([0, 5, 0])], "one": [curve([0, 5, 5])]}, "default", 5)
+    assert half[0]["solved"] == "1 of 2" and half[0]["steps to 5"].startswith("300 (")
+    assert half[1]["last three"] == "3" and half[1]["better than default"] == "0.75", "one seed has no interval"
+
+
 def test_a_run_that_ended_keeps_its_last_return():
     """Dropped instead, the mean of the others would fall at the moment when the best run is solved."""
     steps, returns = at_common_steps([curve([1, 9]), curve([2, 3, 4, 5])])
@@ -160,6 +214,12 @@ def test_a_table_is_read_in_groups(tmp_path):
     assert list(groups) == ["tau=0.005", "tau=0.01"] and [len(curves) for curves in groups.values()] == [3, 3]
     np.testing.assert_allclose(groups["tau=0.01"][2]["mean_return"], [12, 22, 32])
     assert list(read_groups(path, by=["tau", "lr"])) == ["tau=0.005, lr=0.0001", "tau=0.01, lr=0.0001"]
+    everything = read_groups(path, label="all") | read_groups(path, by="tau", label="again")
+    assert {label: len(curves) for label, curves in everything.items()} == {
+        "all": 6,
+        "again, tau=0.005": 3,
+        "again, tau=0.01": 3,
+    }
     with pytest.raises(ValueError, match="has no column 'batch_size': expected one of trial, tau, lr, seed, timesteps"):
         read_groups(path, by="batch_size")
 
@@ -178,6 +238,9 @@ def test_each_of_a_few_seeds_is_drawn_and_their_number_is_in_the_title(count, tm
     assert ax.get_title() == f"Interquartile mean (1 to {count} seeds each)"
     drawn = [list(line.get_ydata()) for line in ax.lines]
     assert ([0.0 + 1, 0.0 + 2] in drawn) == (count < 10)
+    for each in (True, False):
+        drawn_now = [list(line.get_ydata()) for line in plot_seeds({"a": paths}, each=each).axes[0].lines]
+        assert ([0.0 + 1, 0.0 + 2] in drawn_now) is each
     middle = {2: 0.5, 10: 4.5}[count]
     assert [middle + 1, middle + 2] in drawn
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"a ({count} seeds)", "b (1 seed)"]
@@ -202,6 +265,9 @@ def test_scores_and_pairs_are_drawn():
     ax = plot_improvement(groups).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a\nbetter than b"]
     assert ax.lines[1].get_xdata()[0] == 0, "no run of a is better than any of b"
+    three = groups | {"c": [curve([0, 1])]}
+    pairs = [label.get_text() for label in plot_improvement(three, against="b").axes[0].get_yticklabels()]
+    assert pairs == ["a (4 seeds)\nbetter than b (4 seeds)", "c (1 seed)\nbetter than b (4 seeds)"]
     sooner = plot_improvement({"a": [curve([5, 5])] * 2, "b": [curve([0, 5, 5])] * 2}, "steps_to_threshold", 5)
     assert sooner.axes[0].lines[1].get_xdata()[0] == 1, "fewer steps are better"
 
@@ -211,5 +277,9 @@ def test_what_cannot_be_drawn_ends_in_a_sentence():
         plot_seeds({"none": []})
     with pytest.raises(ValueError, match="There is one group only, 'a'"):
         plot_improvement({"a": [curve([1])]})
+    with pytest.raises(ValueError, match="against is 'c': expected the label of a group, a, b."):
+        plot_improvement({"a": [curve([1])], "b": [curve([1])]}, against="c")
+    with pytest.raises(ValueError, match="against is 'c': expected the label of a group, a."):
+        compare({"a": [curve([1])]}, "c", 5)
     with pytest.raises(ValueError, match="which 1 of 2 runs lack: use plot_solved"):
         plot_scores({"a": [curve([5, 5]), curve([0, 0])]}, "steps_to_threshold", 5)

@@ -118,6 +118,19 @@ def test_a_setting_with_a_typo_ends_in_a_sentence(setting):
         parse_settings(["tau=1", "tau=2"])
 
 
+def test_the_first_seed_of_every_combination_is_trained_first(tmp_path, monkeypatch):
+    started = []
+
+    def run_trials(runs, folder, *_):
+        folder.mkdir()
+        started.extend(run.name for run in runs)
+
+    monkeypatch.setattr("sweep.connect", lambda *_: None)
+    monkeypatch.setattr("sweep.run_trials", run_trials)
+    sweep(seeds=[3, 1], tau=[0.01, 0.02], root=tmp_path)
+    assert started == ["tau=0.01_seed=1", "tau=0.02_seed=1", "tau=0.01_seed=3", "tau=0.02_seed=3"]
+
+
 def test_a_list_of_seeds_and_a_text_for_the_folder_are_converted():
     args = make_sweep_args(seeds=range(2, 4), root="somewhere")
     assert args.seeds == (2, 3) and args.root.name == "somewhere"

@@ -37,20 +37,23 @@ class Box(gym.Env):
     action_space = gym.spaces.Box(-1, 1, (A,))
 
 
-def test_update_ends_on_the_same_weights_as_stable_baselines3(full_buffer):
-    """Ten updates, five of them delayed ones, with the same weights, batches and noise.
+@pytest.mark.parametrize("critics", [2, 1])
+def test_update_ends_on_the_same_weights_as_stable_baselines3(full_buffer, critics):
+    """Ten updates, five of them delayed ones, with the same weights, batches and noise; without clipped double Q-learning against
+    stable-baselines3 with a single critic.
 
     Tolerance: 2e-5 in float32.  The two sum in another order (fused Adam), nothing more.
     """
     torch.manual_seed(0)
-    ours = TD3(S, A, 1.0, lr=1e-3)
-    theirs = SB3_TD3("MlpPolicy", Box(), learning_rate=1e-3, policy_kwargs={"net_arch": [256, 256]}, device="cpu")
+    ours = TD3(S, A, 1.0, lr=1e-3, clipped_double_q=critics == 2)
+    sizes = {"net_arch": [256, 256], "n_critics": critics}
+    theirs = SB3_TD3("MlpPolicy", Box(), learning_rate=1e-3, policy_kwargs=sizes, device="cpu")
     theirs._setup_model()
     theirs.set_logger(__import__("stable_baselines3.common.logger", fromlist=["configure"]).configure(None, []))
     for actor in (theirs.actor, theirs.actor_target):
         copy_linears(linears(ours.actor), actor)
     for critic in (theirs.critic, theirs.critic_target):
-        copy_linears(linears(ours.critic), critic)
+        copy_linears(linears(ours.critic)[: 3 * critics], critic)
 
     buffer, batches = full_buffer(S, A), []
 
@@ -82,7 +85,7 @@ def test_update_ends_on_the_same_weights_as_stable_baselines3(full_buffer):
         (ours.critic_target, theirs.critic_target),
     ]
     for mine, other in pairs:
-        for a, b in zip(linears(mine), linears(other), strict=True):
+        for a, b in zip(linears(mine)[: 3 * critics], linears(other), strict=True):
             torch.testing.assert_close(a.weight, b.weight, rtol=0, atol=2e-5)
             torch.testing.assert_close(a.bias, b.bias, rtol=0, atol=2e-5)
 
@@ -120,6 +123,31 @@ def test_target_is_reward_plus_discounted_smaller_critic():
     assert float(losses["critic_loss"]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_without_clipped_double_q_the_target_has_the_first_critic_alone():
+    """Targets by hand, as above, with 5 of the first critic although 3 is smaller."""
+    agent = TD3(S, A, 1.0, clipped_double_q=False)
+    constant_critics(agent, 5.0, 3.0)
+    losses = agent.train(OneBatch([1.0, -2.0], [0.9, 0.0]), 2)
+    targets = np.array([1 + 0.9 * 5, -2.0])
+    expected = ((5 - targets) ** 2).mean() + ((3 - targets) ** 2).mean()
+    assert float(losses["critic_loss"]) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("clipped_double_q", [True, False])
+def test_the_second_critic_has_influence_only_with_clipped_double_q(full_buffer, clipped_double_q):
+    """Two agents that differ in the second critic alone, and what the first critic and the actor become."""
+    found = []
+    for shift in (0.0, -1.0):
+        torch.manual_seed(0)
+        agent, buffer = TD3(S, A, 1.0, hidden=32, clipped_double_q=clipped_double_q), full_buffer(S, A)
+        for critic in (agent.critic, agent.critic_target):
+            critic.l6.bias.data += shift
+        for _ in range(4):
+            agent.train(buffer, 32)
+        found.append([*agent.actor.parameters(), *agent.critic.l1.parameters(), *agent.critic.l3.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True)) is not clipped_double_q
+
+
 def test_target_actions_are_smoothed_with_clipped_noise_and_stay_in_bounds():
     """policy_noise 0.4, noise_clip 0.5, max_action 2: noise of spread 0.8 cut at 1, actions cut at 2."""
     torch.manual_seed(0)
@@ -139,6 +167,23 @@ def test_target_actions_are_smoothed_with_clipped_noise_and_stay_in_bounds():
     saturated.critic_target.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
     saturated.train(batch, 4000)
     assert seen[1].max() == 2 and (seen[1] < 2).any()
+
+
+def test_the_saturation_penalty_is_added_to_the_actors_loss_and_pulls_its_outputs_back():
+    """With constant critics, whose gradient is 0, only the penalty moves the actor: 0.1 * |Q| * the mean square beyond 2."""
+    losses = {}
+    for penalty in (0.0, 0.1):
+        torch.manual_seed(0)
+        agent = TD3(S, A, 1.0, policy_freq=1, saturation_penalty=penalty)
+        constant_critics(agent, -4.0, -4.0)
+        agent.critic_optimizer.param_groups[0]["lr"] = 0.0
+        torch.nn.init.zeros_(agent.actor.l3.weight)
+        outside = torch.tensor([5.0, -3.0, *[1.0] * (A - 2)])
+        agent.actor.l3.bias.data.copy_(outside)
+        losses[penalty] = float(agent.train(OneBatch([0.0] * 4, [1.0] * 4), 4)["actor_loss"])
+        moved = (agent.actor.l3.bias.data - outside).sign().tolist()
+        assert moved == ([-1, 1, *[0] * (A - 2)] if penalty else [0] * A)
+    assert losses == {0.0: 4.0, 0.1: pytest.approx(4.0 + 0.1 * 4.0 * (3.0**2 + 1.0**2) / A)}
 
 
 def test_actor_and_targets_wait_for_policy_freq_and_move_by_tau(full_buffer):

@@ -43,7 +43,7 @@ class Args:
     """Standard deviation of the exploration noise, in units of max_action."""
     expl_noise_max: Noise | None = 0.4
     """Exploration noise of the last environment; from the first on it rises geometrically.  With None all have expl_noise."""
-    batch_size: Count = 256
+    batch_size: Count = 128
     """Number of transitions in the batch of an update."""
     discount: Annotated[float, Ge(0), Le(1)] = 0.98
     """Discount factor gamma, the value of a reward one step later."""
@@ -55,6 +55,8 @@ class Args:
     """Bound of the target action noise, in units of max_action."""
     policy_freq: Count = 2
     """Number of critic updates for each update of the actor and the target networks."""
+    clipped_double_q: bool = True
+    """Whether the critics learn from the smaller of the two target critics.  Otherwise it is the first one, as in DDPG."""
     saturation_penalty: Annotated[float, Ge(0), Le(1000)] = 0.05
     """Weight of a penalty on motor outputs beyond 2 before their tanh, in units of the mean |Q|.  The paper has none."""
     symmetries: bool = True
@@ -75,7 +77,7 @@ class Args:
     """Number of environments that run at the same time."""
     workers: Annotated[int, Ge(0), Le(1000)] | None = None
     """Number of processes for the environments; 0 uses that of the learner.  The default is 1, and with cuda all other cores."""
-    utd_ratio: Annotated[float, Gt(0), Le(1000)] = 0.125
+    utd_ratio: Annotated[float, Gt(0), Le(1000)] = 0.25
     """Number of updates for each environment step (update-to-data ratio).  The paper's is 1."""
     lr: Annotated[float, Gt(0), Le(1)] = 7e-4
     """Learning rate of actor and critics."""
@@ -110,6 +112,7 @@ RECIPES: dict[str, Args] = {
         eval_freq=5_000,
         expl_noise=0.1,
         expl_noise_max=None,
+        batch_size=256,
         discount=0.99,
         saturation_penalty=0.0,
         symmetries=False,

@@ -213,7 +213,8 @@ class Bf16TD3(TD3):
 
         now, then = torch.cat([state, action], 1), torch.cat([next_state, next_action], 1)
         current_Q, target_Q = self.critic_layers.forward(torch.stack([now, now, then, then])).float().chunk(2)
-        target_Q = reward + discount * target_Q.amin(0)  # not addcmul, which rounds differently from TD3.py
+        next_Q = target_Q.amin(0) if self.clipped_double_q else target_Q[0]
+        target_Q = reward + discount * next_Q  # not addcmul, which rounds differently from TD3.py
         error = current_Q - target_Q
         self.critic_layers.backward(error * (2 / batch_size))
         self.critic_adam.step(self.critic_layers)

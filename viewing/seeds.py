@@ -35,12 +35,15 @@ FEW = 10
 # --- statistics ------------------------------------------------------------------------------------------------------------
 
 
-def read_groups(path: str | Path, by: str | Sequence[str]) -> dict[str, list[Curve]]:
-    """The learning curves of a sweep, grouped by some of its arguments.
+def read_groups(path: str | Path, by: str | Sequence[str] = (), label: str = "") -> dict[str, list[Curve]]:
+    """The learning curves of a sweep, grouped by some of its arguments.  Those of several sweeps are joined by `|`:
+
+        read_groups("sweeps/default/evaluations.csv", label="tau=0.005") | read_groups("sweeps/tau/evaluations.csv", by="tau")
 
     Args:
         path: the `evaluations.csv` of a sweep.
-        by: name of an argument, or several.
+        by: name of an argument, or several, or none, with which all runs are one group.
+        label: what the label of each group begins with.
 
     Returns:
         a dict from a label such as "tau=0.01" to the curves of these runs, in the order of the file.
@@ -55,11 +58,11 @@ def read_groups(path: str | Path, by: str | Sequence[str]) -> dict[str, list[Cur
         if missing := [name for name in names if name not in (reader.fieldnames or [])]:
             raise ValueError(f"'{path}' has no column '{missing[0]}': expected one of {', '.join(reader.fieldnames or [])}.")
         for row in reader:
-            label = ", ".join(f"{name}={row[name]}" for name in names)
-            runs.setdefault(label, {}).setdefault(row["trial"], []).append([float(row[name]) for name in CURVE_COLUMNS])
+            group = ", ".join([label] * bool(label) + [f"{name}={row[name]}" for name in names])
+            runs.setdefault(group, {}).setdefault(row["trial"], []).append([float(row[name]) for name in CURVE_COLUMNS])
     return {
-        label: [dict(zip(CURVE_COLUMNS, np.array(rows).T, strict=True)) for rows in of_label.values()]
-        for label, of_label in runs.items()
+        group: [dict(zip(CURVE_COLUMNS, np.array(rows).T, strict=True)) for rows in of_group.values()]
+        for group, of_group in runs.items()
     }
 
 
@@ -151,6 +154,22 @@ def solved_fraction(curves: Sequence[Curve], threshold: float) -> tuple[np.ndarr
     return steps, fraction, low, high
 
 
+def median_steps(curves: Sequence[Curve], threshold: float) -> tuple[float, float, float]:
+    """The environment steps after which half of the runs are solved, with a 95 % interval (Brookmeyer and Crowley, 1982).
+
+    Args:
+        curves: of one group.
+        threshold: mean return of a solved run, see `training.curve.solved_row`.
+
+    Returns:
+        the steps at which `solved_fraction`, its upper and its lower bound reach one half; infinite where they do not.
+    """
+    steps, fraction, low, high = solved_fraction(curves, threshold)
+    reached = [steps[(fraction > 0) & (each >= 0.5)] for each in (fraction, high, low)]
+    first, lower, upper = (float(each[0]) if len(each) else np.inf for each in reached)
+    return first, lower, upper
+
+
 def probability_of_improvement(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
     """The probability that a run of `a` has a higher score than a run of `b`; a tie counts as half.
 
@@ -177,10 +196,69 @@ def scores(curves: Sequence[Curve], what: str, threshold: float | None = None) -
     return np.array([np.inf if value is None else value for value in values], dtype=float)
 
 
+def improvement(
+    a: Sequence[Curve], b: Sequence[Curve], what: str = "last_three", threshold: float | None = None
+) -> tuple[float, float, float, float]:
+    """Whether runs of one group are better than those of another.
+
+    Args:
+        a, b: learning curves of each group.
+        what, threshold: as for `scores`.  Of steps and minutes, fewer are better, and a run that never reached the threshold is
+            worse than any that did.
+
+    Returns:
+        the probability of improvement, the bounds of its bootstrap interval, and the p-value of the two-sided test of Mann and
+        Whitney, which is exact for few seeds without ties: how often groups of one and the same recipe differ as much.
+    """
+    from scipy import stats
+
+    sign = -1 if what.startswith(("steps", "minutes", "timesteps")) else 1
+    first, second = (sign * scores(curves, what, threshold) for curves in (a, b))
+    low, high = bootstrap_interval(probability_of_improvement, first, second)
+    return float(probability_of_improvement(first, second)), float(low), float(high), stats.mannwhitneyu(first, second).pvalue
+
+
+def compare(groups: Groups, against: str, threshold: float, what: str = "last_three") -> list[dict[str, str]]:
+    """A table with one row for each group, for `tabulate`.
+
+    Args:
+        groups: learning curves by label.
+        against: label of the group with which the others are compared.
+        threshold: mean return of a solved run, see `training.curve.solved_row`.
+        what: the score that is compared, as for `scores`.
+
+    Returns:
+        dicts of texts: the label, the number of seeds, how many runs are solved, the median of the steps to the threshold
+        (`median_steps`), interquartile means of the last three evaluations and of the area under the curve, and the probability
+        of improvement with its p-value (`improvement`); intervals in brackets.
+
+    Raises:
+        ValueError: a group is empty, or there is no group `against`.
+    """
+    loaded = _load(groups)
+    _check_label(against, loaded)
+    rows = []
+    for label, curves in loaded.items():
+        longest = max(curve["timesteps"][-1] for curve in curves)
+        solved = sum(solved_row(curve, threshold) is not None for curve in curves)
+        row = {"": label, "seeds": str(len(curves)), "solved": f"{solved} of {len(curves)}"}
+        row[f"steps to {threshold:,.0f}"] = (
+            _with_interval(*median_steps(curves, threshold), longest=longest) if solved else f"> {longest:,.0f}"
+        )
+        for name, score in (("last three", "last_three"), ("area under the curve", "area_under_curve")):
+            values = scores(curves, score)
+            row[name] = _with_interval(iqm(values), *bootstrap_interval(iqm, values))
+        if label != against:
+            chance, low, high, p = improvement(curves, loaded[against], what, threshold)
+            row |= {f"better than {against}": _with_interval(chance, low, high, digits=2), "p": f"{p:.2g}"}
+        rows.append(row)
+    return rows
+
+
 # --- figures ---------------------------------------------------------------------------------------------------------------
 
 
-def plot_seeds(groups: Groups, threshold: float | None = None) -> "Figure":
+def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None = None) -> "Figure":
     """Learning curves: the interquartile mean over the seeds with its bootstrap interval, and each seed where there are few.
 
     A run that ended before the others of its group keeps its last mean return in the interquartile mean (`at_common_steps`).
@@ -188,6 +266,7 @@ def plot_seeds(groups: Groups, threshold: float | None = None) -> "Figure":
     Args:
         groups: learning curves by label.
         threshold: mean return at which to draw a line.
+        each: whether to draw each seed.  By default those of groups with fewer than ten are.
 
     Returns:
         the Matplotlib figure, which a notebook shows as the value of a cell.
@@ -198,7 +277,7 @@ def plot_seeds(groups: Groups, threshold: float | None = None) -> "Figure":
     loaded = _load(groups)
     figure, ax = style.figure(6.4, 4.2)
     for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
-        if len(curves) < FEW:
+        if len(curves) < FEW if each is None else each:
             for curve in curves:
                 ax.plot(curve["timesteps"] / 1e6, curve["mean_return"], color=color, linewidth=0.9, alpha=0.5)
         steps, returns = at_common_steps(curves)
@@ -282,28 +361,31 @@ def plot_values(groups: Mapping[str, np.ndarray], what: str) -> "Figure":
     return figure
 
 
-def plot_improvement(groups: Groups, what: str = "last_three", threshold: float | None = None) -> "Figure":
+def plot_improvement(
+    groups: Groups, what: str = "last_three", threshold: float | None = None, against: str | None = None
+) -> "Figure":
     """For each pair of groups, the probability that a run of the one is better than a run of the other, with 95 % intervals.
 
     Args:
         groups: learning curves by label.
-        what, threshold: as for `scores`.  Of steps and minutes, fewer are better, and a run that never reached the threshold is
-            worse than any that did.
+        what, threshold: as for `improvement`.
+        against: label of a group; only the pairs of another group with this one are drawn.
 
     Raises:
-        ValueError: a group is empty, or there is one group only.
+        ValueError: a group is empty, or there is one group only, or no group `against`.
     """
     loaded = _load(groups)
     pairs = list(itertools.combinations(loaded, 2))
     if not pairs:
         raise ValueError(f"There is one group only, '{next(iter(loaded))}': expected at least two to compare.")
-    sign = -1 if what.startswith(("steps", "minutes", "timesteps")) else 1
+    if against is not None:
+        _check_label(against, loaded)
+        pairs = [(label, against) for label in loaded if label != against]
     figure, ax = style.figure(6.4, 1.8 + 0.5 * len(pairs))
     for k, (a, b) in enumerate(pairs):
-        first, second = (sign * scores(loaded[label], what, threshold) for label in (a, b))
-        low, high = bootstrap_interval(probability_of_improvement, first, second)
+        chance, low, high, _ = improvement(loaded[a], loaded[b], what, threshold)
         ax.plot([low, high], [k, k], color=OKABE_ITO[0], linewidth=8, alpha=0.3, solid_capstyle="butt")
-        ax.plot([probability_of_improvement(first, second)] * 2, [k - 0.25, k + 0.25], color=OKABE_ITO[0], linewidth=3)
+        ax.plot([chance] * 2, [k - 0.25, k + 0.25], color=OKABE_ITO[0], linewidth=3)
     ax.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     ax.set_yticks(range(len(pairs)), [f"{_label(a, loaded)}\nbetter than {_label(b, loaded)}" for a, b in pairs])
     ax.set(xlabel=f"probability ({WHAT.get(what, what)})", xlim=(-0.02, 1.02), ylim=(len(pairs) - 0.5, -0.5))
@@ -332,6 +414,17 @@ def _load(groups):
         label: [read_curve(curve) if isinstance(curve, (str, Path)) else curve for curve in curves]
         for label, curves in groups.items()
     }
+
+
+def _with_interval(value, low, high, digits=0, longest=np.inf):
+    """A number with its interval, if it has one, as text; a number of steps beyond the longest run is not known."""
+    value, low, high = (f"> {longest:,.0f}" if each > longest else f"{each:,.{digits}f}" for each in (value, low, high))
+    return value if low == "nan" else f"{value} ({low} to {high})"
+
+
+def _check_label(against, groups):
+    if against not in groups:
+        raise ValueError(f"against is '{against}': expected the label of a group, {', '.join(groups)}.")
 
 
 def _label(label, groups):
