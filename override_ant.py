@@ -216,7 +216,8 @@ class MyAntBulletEnv(WalkerBaseBulletEnv):
         """The state, (28,), in which the height of the torso is that above the ground below it."""
         state = self.robot.calc_state()
         if self.terrain:
-            state[0] -= self.ground_heights(self.robot.body_real_xyz[:2])[0]
+            x, y, z = self.robot.body_real_xyz
+            state[0] = np.clip(z - self.ground_heights((x, y))[0] - self.robot.initial_z, -5, 5)
         return state
 
     def _observation(self, state):

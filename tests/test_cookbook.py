@@ -232,16 +232,16 @@ def test_the_ground_is_where_its_shapes_say():
 def test_on_a_terrain_the_ant_feels_the_ground_and_its_height_is_the_one_above_it():
     class Plateau(cookbook.Sprinter):
         def ground(self):
-            return [Box((0, 0, 1), (6, 6, 2))]
+            return [Box((0, 0, 4), (6, 6, 8))]
 
         def choose_start(self):
-            return (0, 0, 2.75), (0, 0, 0)
+            return (0, 0, 8.75), (0, 0, 0)
 
     env = Plateau()
     flat = rollout(make_env(SPRINTER), np.zeros((100, 8), np.float32))
     high = rollout(env, np.zeros((100, 8), np.float32))
     np.testing.assert_allclose(high[-1, :28], flat[-1, :28], atol=0.02)
-    assert high[-1, 24:28].sum() >= 2 and env.robot.body_real_xyz[2] > 2.2
+    assert high[-1, 24:28].sum() >= 2 and env.robot.body_real_xyz[2] > 8.2
     env.close()
 
 
