@@ -586,7 +586,8 @@ def test_the_3d_scene_has_the_terrain():
                 np.testing.assert_array_equal(node.vertices, shape.mesh()[0])
 
 
-def test_the_world_of_the_steering_page_can_be_chosen():
+def test_the_world_of_the_steering_page_can_be_chosen(monkeypatch):
+    monkeypatch.setattr(steer, "SECONDS_FOR_COMMANDS", 60)
     simulation = Simulation({"still": Still()})
     with serving() as server:
         app = SteeringApp(server, simulation)

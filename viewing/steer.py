@@ -11,11 +11,14 @@ viewers can click and leave at any time.
 
 import contextlib
 import logging
+import os
 import queue
 import secrets
 import socket
+import sys
 import threading
 import time
+import webbrowser
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -99,6 +102,7 @@ class Simulation:
         self.env = SteeredAnt(World())
         self.targets = deque([(6.0, 0.0)])
         self.seed, self.steps, self.reached, self.falls = seed, 0, 0, 0
+        self.counted: tuple[float, float] | None = None  # the point that was counted as reached last
         self.push_steps_left = 0
         self.rng = np.random.default_rng(seed)
         self.history: deque[tuple[float, dict[str, float]]] = deque(maxlen=10 * STEPS_PER_SECOND)  # speed and reward terms
@@ -161,10 +165,12 @@ class Simulation:
         self.path.append(self.position())
         if fell:
             self.falls, self.fallen_steps_left = self.falls + 1, STEPS_PER_SECOND
-        elif self.env.robot.distance_to_target() <= REACHED and len(self.targets) > 1:
-            self.reached += 1
-            self.targets.popleft()
-            self.env.set_target(*self.targets[0])
+        elif self.env.robot.distance_to_target() <= REACHED:
+            if self.targets[0] != self.counted:  # the last point stays until there is another one, and counts once
+                self.reached, self.counted = self.reached + 1, self.targets[0]
+            if len(self.targets) > 1:
+                self.targets.popleft()
+                self.env.set_target(*self.targets[0])
 
     def close(self) -> None:
         """Closes the environment."""
@@ -349,7 +355,21 @@ def check_address(host: str, port: int) -> None:
         raise ValueError(f"host is '{host}': expected an address of this machine, such as 127.0.0.1.") from error
 
 
-def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: float = float("inf"), height: int = 620) -> None:
+def open_browser(url: str) -> None:
+    """Opens a page in the browser of this machine, if it has a screen."""
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        with contextlib.suppress(webbrowser.Error, OSError):
+            webbrowser.open(url)
+
+
+def steer(
+    model: str = "",
+    host: str = "127.0.0.1",
+    port: int = 8008,
+    seconds: float = float("inf"),
+    height: int = 620,
+    browser: bool = True,
+) -> None:
     """Opens a web page on which the ant runs to where you click, until the cell is stopped or Ctrl-C is pressed.
 
     Args:
@@ -358,6 +378,7 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
         port: Port to listen on.  If it is taken, the next free one is used.
         seconds: Time after which the page closes.
         height: Height of the page in a notebook, in pixels.
+        browser: Whether to open the page in a browser.  In a notebook it is in the cell instead.
     """
     shipped = {label: name for label, name in MODELS.items() if (REPO_ROOT / "models" / name).is_dir()}
     policies = {label: load_policy(name) for label, name in ({model: model} if model else shipped).items()}
@@ -378,6 +399,8 @@ def steer(model: str = "", host: str = "127.0.0.1", port: int = 8008, seconds: f
             print(f"It listens on {host}: anyone who reaches this machine over the network can steer the ant too.", flush=True)
         if in_notebook():
             embed_port(server.get_port(), height, f"/{key}/")
+        elif browser:
+            open_browser(url)
         app.run(seconds)
     print("The page is closed.")
 
