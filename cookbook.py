@@ -1,4 +1,4 @@
-"""Eight ways to change an environment: the recipes of `TD3notebook-cookbook.ipynb`.
+"""Eight ways to change an environment, each with a few recipes.
 
 Each is one change of the ant that runs straight ahead: a subclass that overrides a method or two of
 `override_ant.py`, or a Gymnasium wrapper if it needs only what goes in and out of an environment.

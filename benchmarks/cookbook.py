@@ -1,4 +1,4 @@
-"""Trains and measures the ants of the cookbook, several seeds each, and writes the tables of `TD3notebook-cookbook.ipynb`.
+"""Trains and measures the ants of the cookbook, several seeds each, and writes tables of the results.
 
     python -m benchmarks.cookbook                       # all of them
     python -m benchmarks.cookbook --only reward --seeds 10
