@@ -35,3 +35,19 @@ def test_a_notebook_shows_a_figure_once():
 def test_matplotlib_is_not_imported_before_the_first_figure(module):
     code = f"import sys, viewing.{module}; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_notebook_stores_what_a_figure_shows_as_alternative_text():
+    """Under the key at which nbconvert looks for it."""
+    from IPython.core.formatters import DisplayFormatter
+
+    made, (top, bottom) = style.figure(6, 4, rows=2)
+    top.plot([1, 2], label="with the term")
+    style.legend(top)
+    top.set(ylabel="mean return", xlabel="environment\nsteps", title="two seeds")
+    bottom.set(xlabel="x (m)")
+    data, metadata = DisplayFormatter().format(made)
+    text = "Two seeds. Mean return over environment steps. Shown are with the term. X (m)"
+    assert data["image/png"] and data["text/plain"] == text and metadata == {"image/png": {"alt": text}}
+    made.alt = "An ant"
+    assert DisplayFormatter().format(made)[1] == {"image/png": {"alt": "An ant"}}

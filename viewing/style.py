@@ -52,6 +52,30 @@ LINE = 2.2
 """Width of a main line, in points."""
 
 
+def describe(figure: "Figure") -> str:
+    """What a figure shows, for readers who cannot see it: its attribute `alt`, or the titles, labels and legends in it."""
+    if alt := getattr(figure, "alt", ""):
+        return alt
+    parts = [figure.get_suptitle()]
+    for ax in figure.axes:
+        x, y = ax.get_xlabel(), ax.get_ylabel()
+        parts += [ax.get_title(), f"{y} over {x}" if x and y else x or y]
+        if found := ax.get_legend():
+            parts.append("Shown are " + ", ".join(text.get_text() for text in found.get_texts()))
+    for found in figure.legends:
+        parts.append("Shown are " + ", ".join(text.get_text() for text in found.get_texts()))
+    sentences = dict.fromkeys(" ".join(part.split()) for part in parts if part.strip())  # each once, in this order
+    return ". ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+
+def mimebundle(figure: "Figure", include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A figure as a notebook shows it, with its description as alternative text (`_repr_mimebundle_` of IPython)."""
+    from IPython.core.pylabtools import print_figure
+
+    alt = describe(figure)
+    return {"image/png": print_figure(figure), "text/plain": alt}, {"image/png": {"alt": alt}}
+
+
 def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple["Figure", Any]:
     """A white figure with axes in this style.  A notebook shows it once, as the value of a cell.
 
@@ -64,8 +88,14 @@ def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int 
         the Matplotlib figure and its axes, one or an array as from `subplots`.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    made, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", facecolor="white", **subplots)
+    class DescribedFigure(Figure):
+        _repr_mimebundle_ = mimebundle
+
+    made, axes = plt.subplots(
+        rows, columns, figsize=(width, height), layout="constrained", facecolor="white", FigureClass=DescribedFigure, **subplots
+    )
     plt.close(made)  # otherwise a notebook shows it a second time
     for ax in made.axes:
         style_axes(ax)
