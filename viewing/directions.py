@@ -9,6 +9,7 @@ or, in a terminal: `python -m viewing.directions random_circle_final --count 360
 """
 
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def eval_directions(
     with ExitStack() as stack:
         if workers < 1:
             walker = stack.enter_context(closing(Walker(job)))
-            results = map(walker.walk, targets, seeds)
+            results: Iterator[Any] = map(walker.walk, targets, seeds)
         else:
             pool = stack.enter_context(ProcessPoolExecutor(min(workers, count), initializer=_start_worker, initargs=(job,)))
             results = pool.map(_walk, targets, seeds)
