@@ -157,7 +157,7 @@ class Walker:
         self.policy, spec, self.max_steps = job.fn
         self.env = make_env(spec, max_episode_steps=self.max_steps)
 
-    def walk(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, bool, bool, float]:
+    def walk(self, target: np.ndarray, seed: int | np.integer) -> tuple[np.ndarray, bool, bool, float]:
         """One episode toward a target: path, whether it was reached, whether the ant fell before, and the duration of a step."""
         run = record(self.policy, self.env, int(seed), self.max_steps, target, stop_at_target=REACHED)
         return run.path, run.reached, run.fell and not run.reached, self.env.unwrapped.scene.dt  # type: ignore[attr-defined]
