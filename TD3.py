@@ -165,6 +165,7 @@ class TD3:
 
         # Delayed policy updates (section 5.2)
         if self.total_it % self.policy_freq == 0:
+            # Not in the paper: motors that are driven beyond 2 before their tanh have a price
             z = self.actor.pre_tanh(state)
             Q = self.critic.Q1(state, self.max_action * torch.tanh(z))
             saturation = F.relu(z.abs() - 2).square().mean()
