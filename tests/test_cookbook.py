@@ -23,7 +23,7 @@ from viewing import steer
 from viewing.animation import animate
 from viewing.recording import record
 from viewing.renderer import Renderer
-from viewing.scene3d import Scene3D
+from viewing.scene3d import Scene3D, save_html
 from viewing.server import serving
 from viewing.steer import Simulation, SteeringApp
 
@@ -573,6 +573,19 @@ def test_a_terrain_is_drawn_where_it_stands(terrain):
     inside = (depth > 0) & (pixels > 5).all(axis=1) & (pixels < [235, 125]).all(axis=1)
     columns, rows = pixels[inside].astype(int).T
     assert len(columns) >= 5 and changed[rows, columns].mean() > 0.8 and changed.mean() < 0.7
+
+
+def test_a_target_that_moves_is_one_point_and_its_flag_goes_along(tmp_path):
+    run = record(Still(), cookbook_id("Circling"), max_steps=30)
+    assert len(run.points) == 1 and run.points_reached == 0
+    assert np.linalg.norm(run.targets[-1] - run.targets[0]) > 0.5
+    pages = [
+        save_html(each, tmp_path / "a.html").read_text()
+        for each in (run, dataclasses.replace(run, targets=run.targets[:1].repeat(31, 0)))
+    ]
+    assert len(pages[0]) > len(pages[1]), "the page has the positions of the flag"
+    path = record(Still(), cookbook_id("OnPath"), max_steps=3)
+    assert len(path.points) == 1
 
 
 def test_the_3d_scene_has_the_terrain():

@@ -65,6 +65,8 @@ def measures_of(run: Recording) -> dict[str, float]:
 def measure(policy: Any, env: str, episodes: int = 10, seed: int = SCORE_SEED, max_steps: int = 1000) -> dict[str, float]:
     """The `MEASURES` of a policy, without exploration noise, each the mean over some episodes.
 
+    The cost of transport is that of all episodes together: a mean of ratios would be that of the episode in which the ant stood.
+
     Args:
         policy: anything with `select_action(state)`, (S,) -> (A,).
         env: id of one of Bullet's walking environments.
@@ -78,8 +80,11 @@ def measure(policy: Any, env: str, episodes: int = 10, seed: int = SCORE_SEED, m
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}: expected at least 1.")
     with closing(make_env(env, max_episode_steps=max_steps)) as made:
-        rows = [measures_of(record(policy, made, seed + k, max_steps)) for k in range(episodes)]
-    return {name: float(np.mean([row[name] for row in rows])) for name in MEASURES}
+        runs = [record(policy, made, seed + k, max_steps) for k in range(episodes)]
+    rows = [measures_of(run) for run in runs]
+    found = {name: float(np.mean([row[name] for row in rows])) for name in MEASURES}
+    moved = sum(run.distance * run.mass for run in runs)
+    return found | {"cost_of_transport": sum(run.energy for run in runs) / moved}
 
 
 # --- tables and figures -----------------------------------------------------------------------------------------------------
@@ -140,6 +145,9 @@ def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "
         ax.plot(values, up[label], color=color, linestyle="", marker="o", markersize=5, alpha=0.6)
         ax.plot(iqm(values), iqm(up[label]), color=color, linestyle="", marker="D", markersize=10, label=label)
     ax.set(xlabel=MEASURES[x], ylabel=MEASURES[y])
+    heights = np.concatenate(list(up.values()))
+    if heights.min() > 0 and heights.max() > 20 * heights.min():  # an ant that hardly moves has a very large cost
+        ax.set_yscale("log")
     style.legend(ax, loc="best")
     return figure
 

@@ -140,7 +140,7 @@ class Recording:
 
     @property
     def points(self) -> np.ndarray:
-        """(N, 2) float32, the targets in their order."""
+        """(N, 2) float32, the targets in their order; of one that moves by itself, where it was first."""
         return self.targets[np.append(0, self._target_changes + 1)]
 
     @property
@@ -156,8 +156,12 @@ class Recording:
 
     @property
     def _target_changes(self):
-        """The steps after which the target changed."""
-        return np.flatnonzero(np.any(np.diff(self.targets, axis=0) != 0, axis=1))
+        """The steps after which there was a new target.  One that flees or circles moves by less than `JUMP` in a step."""
+        return np.flatnonzero(np.linalg.norm(np.diff(self.targets, axis=0), axis=1) > JUMP)
+
+
+JUMP = 0.2
+"""Distance, in metres, by which a target that moves by itself stays below in a step: it is slower than 12 m/s."""
 
 
 def record(

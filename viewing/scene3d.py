@@ -168,7 +168,8 @@ def save_html(recording: Recording, path: str | Path, fps: float = 30, max_secon
     with atomic_write(path) as part, serving() as server:
         scene, camera = Scene3D(server.scene, recording.model), recording.smooth_path
         scene.set_terrain(recording.shapes)
-        scene.set_targets(np.unique(recording.targets, axis=0)[:50])
+        moves = len(recording.points) == 1 and bool(np.ptp(recording.targets, axis=0).any())  # then its flag goes along
+        scene.set_targets(recording.targets[:1] if moves else np.unique(recording.targets, axis=0)[:50])
         scene.set_trail(recording.path[::6])
         scene.set_pose(recording.poses[0], camera[0])
         x, y = recording.path[-1] - recording.path[0]
@@ -179,6 +180,8 @@ def save_html(recording: Recording, path: str | Path, fps: float = 30, max_secon
         last = min(recording.length, round(max_seconds / recording.dt))
         for step in np.unique(np.round(np.arange(0, last + 1e-9, 1 / (fps * recording.dt))).astype(int)):
             scene.set_pose(recording.poses[step], camera[step])
+            if moves:
+                scene.set_targets(recording.targets[step : step + 1])
             serializer.insert_sleep(1 / fps)
         part.write_text(serializer.as_html(), encoding="utf-8")
     return path
