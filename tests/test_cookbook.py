@@ -2,15 +2,12 @@
 
 import dataclasses
 import inspect
-import json
-import re
 import warnings
 from contextlib import closing
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from conftest import ROOT
 from gymnasium.utils.env_checker import check_env
 from helpers import Still
 
@@ -118,21 +115,6 @@ def test_stable_baselines3_trains_on_it_unmodified(id):
         model.learn(40)
     assert (model.actor.mu[0].weight != before).any()
     env.close()
-
-
-def test_the_notebook_shows_the_recipes_as_they_are():
-    """Each class or function in a cell that gives it to `use` is written there as in cookbook.py; so are all eight sections."""
-    cells = json.loads((ROOT / "TD3notebook-cookbook.ipynb").read_text(encoding="utf-8"))["cells"]
-    shown = set()
-    for cell in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
-        for names in re.findall(r"^(?:id = )?use\((.*)\)", cell, re.M):
-            for name in names.split(", "):
-                assert inspect.getsource(vars(cookbook)[name]).strip() in cell, name
-                shown.add(name)
-    assert len(shown) >= 15
-    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    assert re.findall(r"^## (\d)\.", text, re.M) == list("12345678")
-    assert text.count("**The trap.**") == text.count("**Question.**") == text.count("**Prediction.**") == 8
 
 
 # --- what the base environment offers ---------------------------------------------------------------------------------------
