@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
-from helpers import Still
+from helpers import Still, Walk
 from PIL import Image
 
 from training.display import progress
@@ -75,6 +75,13 @@ def test_a_policy_that_does_nothing_stays(env):
     for a, b in zip(here.paths, shared.paths, strict=True):
         np.testing.assert_array_equal(a, b)
     assert "0 of 5 targets reached" in str(here)
+
+
+def test_a_policy_that_remembers_begins_each_episode_anew():
+    """Its gait depends on the number of steps that it has done, and so would the paths."""
+    runs = [eval_directions(Walk(), count=4, radius=6.0, max_steps=30, workers=n) for n in (0, 2)]
+    for a, b in zip(*(run.paths for run in runs), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_target_is_reached_where_the_torso_is_within_a_metre():
@@ -199,6 +206,7 @@ def test_the_command_line_names_bad_input_in_one_sentence(command_line, tmp_path
 def test_a_long_evaluation_shows_its_progress_in_a_terminal_and_leaves_no_trace(monkeypatch, capsys):
     import tqdm.std
 
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     now = iter(range(1000))  # each look at the clock is a second later
     monkeypatch.setattr(tqdm.std, "time", lambda: float(next(now)))
     assert list(progress(iter("abc"), 3, "directions")) == ["a", "b", "c"]

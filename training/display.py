@@ -24,7 +24,8 @@ def progress(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
         what: what they are, such as "directions".
     """
     if not in_notebook():
-        yield from tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True)
+        # disable=None: no bar where the output goes to a file
+        yield from tqdm(items, desc=what, total=total, delay=2, leave=False, dynamic_ncols=True, disable=None)
         return
     from IPython.display import display
 

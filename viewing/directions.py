@@ -8,6 +8,7 @@
 or, in a terminal: `python -m viewing.directions random_circle_final --count 360`.  Several names are compared in a table.
 """
 
+import copy
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -159,7 +160,8 @@ class Walker:
 
     def walk(self, target: np.ndarray, seed: int | np.integer) -> tuple[np.ndarray, bool, bool, float]:
         """One episode toward a target: path, whether it was reached, whether the ant fell before, and the duration of a step."""
-        run = record(self.policy, self.env, int(seed), self.max_steps, target, stop_at_target=REACHED)
+        policy = copy.deepcopy(self.policy)  # one that remembers does not know which episodes this process had before
+        run = record(policy, self.env, int(seed), self.max_steps, target, stop_at_target=REACHED)
         return run.path, run.reached, run.fell and not run.reached, self.env.unwrapped.scene.dt  # type: ignore[attr-defined]
 
     def close(self) -> None:
