@@ -30,7 +30,7 @@ def training_speed(seconds: float = 25.0, num_envs: int = 16, one_process_per_en
         dict of `steps` and `updates` per second, and `buffer_bytes`, the memory that the replay buffer will still take.
     """
 
-    def make_async_envs(env, num_envs, workers):
+    def make_async_envs(env, num_envs, workers, staggered=False):
         same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
         return gym.make_vec(env, num_envs, vectorization_mode="async", vector_kwargs=same_step)
 
