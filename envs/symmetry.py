@@ -100,38 +100,49 @@ def symmetries_that_hold(make: Callable[[], Any]) -> list[Symmetry]:
     """
     with closing(make()) as env:
         named = env.get_wrapper_attr("symmetries") if env.has_wrapper_attr("symmetries") else ()
-        sizes = env.observation_space.shape, env.action_space.shape
-    kept = []
-    for symmetry in named:
-        if (symmetry.state_index.shape, symmetry.action_index.shape) != sizes:
-            why = f"it has {len(symmetry.state_index)} observations and {len(symmetry.action_index)} actions"
-        else:
-            error = symmetry_error(make, symmetry)
-            worst = int(error.argmax())
-            if error[worst] < TOLERANCE:
-                kept.append(symmetry)
-                continue
-            what = "the reward" if worst == len(error) - 1 else f"observation {worst}"
-            why = f"within {STEPS} steps, {what} differs by {error[worst]:.2g} from the mirror image"
-        warnings.warn(
-            f"The symmetry '{symmetry.name}' does not hold in this environment ({why}), so it is not used: "
-            "override the property `symmetries`, or train with symmetries=False.",
-            stacklevel=2,
-        )
-    return kept
+        if not named:
+            return []
+        with closing(make()) as mirrored:
+            reasons = [(symmetry, why_not(env, mirrored, symmetry)) for symmetry in named]
+    for symmetry, reason in reasons:
+        if reason:
+            warnings.warn(
+                f"The symmetry '{symmetry.name}' does not hold in this environment ({reason}), so it is not used: "
+                "override the property `symmetries`, or train with symmetries=False.",
+                stacklevel=2,
+            )
+    return [symmetry for symmetry, reason in reasons if not reason]
 
 
 STEPS, TOLERANCE = 10, 5e-3
 """Length of the check.  In ten steps the rounding of a symmetry that holds grows to 5e-4; after forty, contacts make it 1."""
 
 
-def symmetry_error(make: Callable[[], Any], symmetry: Symmetry, seed: int = 0, steps: int = STEPS) -> np.ndarray:
+def why_not(env: Any, mirrored: Any, symmetry: Symmetry) -> str:
+    """Why a symmetry does not hold; an empty text if it does.
+
+    Args:
+        env, mirrored: as for `symmetry_error`.
+        symmetry: the symmetry.
+    """
+    sizes = env.observation_space.shape, env.action_space.shape
+    if (symmetry.state_index.shape, symmetry.action_index.shape) != sizes:
+        return f"it has {len(symmetry.state_index)} observations and {len(symmetry.action_index)} actions"
+    error = symmetry_error(env, mirrored, symmetry)
+    worst = int(error.argmax())
+    if error[worst] < TOLERANCE:
+        return ""
+    what = "the reward" if worst == len(error) - 1 else f"observation {worst}"
+    return f"within {STEPS} steps, {what} differs by {error[worst]:.2g} from the mirror image"
+
+
+def symmetry_error(env: Any, mirrored: Any, symmetry: Symmetry, seed: int = 0, steps: int = STEPS) -> np.ndarray:
     """The largest difference between what a mirrored robot does and the mirror image of what the robot does.
 
     Both start at rest, with mirrored joints and a mirrored target, and get mirrored random actions.
 
     Args:
-        make: a function that makes the environment, a `WalkerBaseBulletEnv` or one in wrappers.
+        env, mirrored: two of the same environment, a `WalkerBaseBulletEnv` or one in wrappers.  They are reset first.
         symmetry: the symmetry.
         seed: of the start and the actions.
         steps: number of steps.
@@ -139,17 +150,16 @@ def symmetry_error(make: Callable[[], Any], symmetry: Symmetry, seed: int = 0, s
     Returns:
         (S + 1,) array: a difference for each component of the state, and that of the reward.
     """
-    with closing(make()) as env, closing(make()) as mirrored:
-        for each in (env, mirrored):
-            each.reset(seed=seed)
-        place(mirrored.unwrapped, symmetry, env.unwrapped)
-        rng, errors = np.random.default_rng(seed), []
-        for _ in range(steps):
-            action = rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
-            state, reward, *_ = env.step(action)
-            mirrored_state, mirrored_reward, *_ = mirrored.step(symmetry.action(action))
-            errors.append([*np.abs(symmetry.state(state) - mirrored_state), abs(float(reward) - float(mirrored_reward))])
-        return np.max(errors, axis=0)
+    for each in (env, mirrored):
+        each.reset(seed=seed)
+    place(mirrored.unwrapped, symmetry, env.unwrapped)
+    rng, errors = np.random.default_rng(seed), []
+    for _ in range(steps):
+        action = rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
+        state, reward, *_ = env.step(action)
+        mirrored_state, mirrored_reward, *_ = mirrored.step(symmetry.action(action))
+        errors.append([*np.abs(symmetry.state(state) - mirrored_state), abs(float(reward) - float(mirrored_reward))])
+    return np.max(errors, axis=0)
 
 
 def place(env: Any, symmetry: Symmetry, original: Any) -> None:
