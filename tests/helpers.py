@@ -1,6 +1,9 @@
 """Policies that need no training, and a measure of images, for several test files."""
 
+import gymnasium as gym
 import numpy as np
+
+from envs.bullet import quiet
 
 
 class Still:
@@ -28,3 +31,16 @@ class Walk:
 def near_color(image, color, tolerance=45):
     """Number of pixels of an image whose colour is close to `color`, (3,)."""
     return int((np.abs(np.asarray(image)[..., :3].astype(int) - color).max(axis=-1) <= tolerance).sum())
+
+
+def train_with_stable_baselines3(id, steps):
+    """Trains stable-baselines3's TD3 in an environment, unmodified; its actor has to have learned something."""
+    from stable_baselines3 import TD3
+
+    with quiet():
+        env = gym.make(id)
+        model = TD3("MlpPolicy", env, learning_starts=steps // 4, buffer_size=1000, policy_kwargs={"net_arch": [16]}, seed=0)
+        before = model.actor.mu[0].weight.detach().clone()
+        model.learn(steps)
+    assert (model.actor.mu[0].weight != before).any()
+    env.close()

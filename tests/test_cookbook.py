@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from helpers import Still
+from helpers import Still, train_with_stable_baselines3
 
 import cookbook
 from envs.bullet import connect, quiet
@@ -106,15 +106,7 @@ def test_the_symmetries_that_a_recipe_names_hold(id):
 @pytest.mark.slow
 @pytest.mark.parametrize("id", IDS)
 def test_stable_baselines3_trains_on_it_unmodified(id):
-    from stable_baselines3 import TD3
-
-    with quiet():
-        env = gym.make(id)
-        model = TD3("MlpPolicy", env, learning_starts=20, buffer_size=100, policy_kwargs={"net_arch": [16]}, seed=0)
-        before = model.actor.mu[0].weight.detach().clone()
-        model.learn(40)
-    assert (model.actor.mu[0].weight != before).any()
-    env.close()
+    train_with_stable_baselines3(id, 40)
 
 
 # --- what the base environment offers ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import psutil
 import pybullet
 import pytest
 from gymnasium.utils.env_checker import check_env
+from helpers import train_with_stable_baselines3
 
 import override_ant_random_points
 from envs.batched_walker import BatchedAnt
@@ -95,15 +96,7 @@ def test_gymnasiums_checker_passes(id, recwarn):
 @pytest.mark.slow
 @pytest.mark.parametrize("id", [ONE, ANY])
 def test_stable_baselines3_trains_on_it_unmodified(id):
-    from stable_baselines3 import TD3
-
-    with quiet():
-        env = gym.make(id)
-        model = TD3("MlpPolicy", env, learning_starts=100, buffer_size=1000, policy_kwargs={"net_arch": [16]}, seed=0)
-        before = model.actor.mu[0].weight.detach().clone()
-        model.learn(400)
-    assert (model.actor.mu[0].weight != before).any()
-    env.close()
+    train_with_stable_baselines3(id, 400)
 
 
 @pytest.mark.parametrize("id", [ONE, ANY])

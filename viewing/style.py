@@ -7,6 +7,7 @@ Figures are white, so that they can be read on light and dark pages, and their t
 imported with the first figure, because an animation does not need it.
 """
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ def describe(figure: "Figure") -> str:
     """What a figure shows, for readers who cannot see it: its attribute `alt`, or the titles, labels and legends in it."""
     if alt := getattr(figure, "alt", ""):
         return alt
+
+    def shown(legend):
+        return "Shown are " + ", ".join(text.get_text() for text in legend.get_texts()) if legend else ""
+
     parts = [figure.get_suptitle()]
     for ax in figure.axes:
         x, y = ax.get_xlabel(), ax.get_ylabel()
-        parts += [ax.get_title(), f"{y} over {x}" if x and y else x or y]
-        if found := ax.get_legend():
-            parts.append("Shown are " + ", ".join(text.get_text() for text in found.get_texts()))
-    for found in figure.legends:
-        parts.append("Shown are " + ", ".join(text.get_text() for text in found.get_texts()))
+        parts += [ax.get_title(), f"{y} over {x}" if x and y else x or y, shown(ax.get_legend())]
+    parts += map(shown, figure.legends)
     sentences = dict.fromkeys(" ".join(part.split()) for part in parts if part.strip())  # each once, in this order
     return ". ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
@@ -74,6 +76,14 @@ def mimebundle(figure: "Figure", include: Any = None, exclude: Any = None) -> tu
 
     alt = describe(figure)
     return {"image/png": print_figure(figure), "text/plain": alt}, {"image/png": {"alt": alt}}
+
+
+@functools.cache
+def figure_class() -> type["Figure"]:
+    """Matplotlib's figure with `mimebundle`, made with the first figure."""
+    from matplotlib.figure import Figure
+
+    return type("DescribedFigure", (Figure,), {"_repr_mimebundle_": mimebundle})
 
 
 def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple["Figure", Any]:
@@ -88,13 +98,9 @@ def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int 
         the Matplotlib figure and its axes, one or an array as from `subplots`.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.figure import Figure
-
-    class DescribedFigure(Figure):
-        _repr_mimebundle_ = mimebundle
 
     made, axes = plt.subplots(
-        rows, columns, figsize=(width, height), layout="constrained", facecolor="white", FigureClass=DescribedFigure, **subplots
+        rows, columns, figsize=(width, height), layout="constrained", facecolor="white", FigureClass=figure_class(), **subplots
     )
     plt.close(made)  # otherwise a notebook shows it a second time
     for ax in made.axes:
