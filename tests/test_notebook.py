@@ -1,0 +1,92 @@
+"""What the notebooks use to show and compare code."""
+
+import numpy as np
+import pytest
+from IPython import get_ipython
+from IPython.testing.globalipapp import start_ipython
+
+import override_ant
+import override_ant_random_points
+from viewing import notebook
+from viewing.notebook import diff, same_as, source, table
+
+
+class Renamed(override_ant.MyAnt):
+    """The same ant under another name."""
+
+
+class Paid(override_ant.MyAntBulletEnv):
+    """The same environment until the tenth step."""
+
+    def reward_terms(self, action, state):
+        return super().reward_terms(action, state) | {"mine": 1.0 if self.frame >= 10 else 0.0}
+
+
+class Tall(override_ant.MyAnt):
+    def alive_bonus(self, z, pitch):
+        return 2 if z > 0.26 else -1
+
+
+def test_everything_that_a_notebook_may_call_is_there():
+    assert sorted(notebook.__all__) == notebook.__all__
+    assert all(hasattr(notebook, name) for name in notebook.__all__)
+
+
+@pytest.mark.parametrize(
+    ("mine", "original", "line"),
+    [
+        (Renamed, override_ant.MyAnt, "same as override_ant.MyAnt: True"),
+        (override_ant.MyAntBulletEnv, override_ant.MyAntBulletEnv, "same as override_ant.MyAntBulletEnv: True"),
+        (Tall, override_ant.MyAnt, "same as override_ant.MyAnt: False (reward after step 1 of the episode with seed 0)"),
+        (
+            override_ant_random_points.MyAnt,
+            override_ant.MyAnt,
+            "same as override_ant.MyAnt: False (the state after reset(seed=0))",
+        ),
+    ],
+)
+def test_a_class_is_compared_with_the_one_it_should_equal(mine, original, line, capsys):
+    same_as(mine, original)
+    assert capsys.readouterr().out == line + "\n"
+
+
+def test_the_first_difference_is_named(capsys):
+    same_as(Paid, override_ant.MyAntBulletEnv)
+    # the dict of terms differs from the first step on, the reward from the tenth
+    assert "False (info after step 1 of the episode with seed 0)" in capsys.readouterr().out
+
+
+def test_only_what_differs_is_marked():
+    def before(a, b):
+        """Adds."""
+        total = a + b
+        return total
+
+    def after(a: int, b: int) -> int:
+        """Adds twice."""
+        total = a + 2 * b
+        return total
+
+    lines = diff(before, after).data.splitlines()
+    assert lines[0] == "```diff" and lines[-1] == "```"
+    assert lines[1:-1] == [
+        "-def before(a, b):",
+        "-    total = a + b",
+        "+def after(a, b):",
+        "+    total = a + 2 * b",
+        "     return total",
+    ]
+    assert not [line for line in diff(before, before).data.splitlines()[1:-1] if line[0] in "+-"]
+
+
+def test_source_and_tables_are_markdown():
+    assert source(Renamed).data.startswith('```python\nclass Renamed(override_ant.MyAnt):\n    """The same ant')
+    assert table([{"a": "1", "b": "x"}]).data.splitlines() == ["| a   | b   |", "|:----|:----|", "| 1   | x   |"]
+    assert table([["1"]], ["a"]).data.splitlines()[0] == "| a   |"
+
+
+def test_set_up_makes_figures_white():
+    start_ipython()
+    notebook.set_up()
+    assert get_ipython().config.InlineBackend.print_figure_kwargs == {"facecolor": "white", "bbox_inches": "tight"}
+    assert notebook.torch.get_num_threads() == 1 and notebook.np is np
