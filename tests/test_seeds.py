@@ -214,6 +214,8 @@ def test_a_table_is_read_in_groups(tmp_path):
     assert list(groups) == ["tau=0.005", "tau=0.01"] and [len(curves) for curves in groups.values()] == [3, 3]
     np.testing.assert_allclose(groups["tau=0.01"][2]["mean_return"], [12, 22, 32])
     assert list(read_groups(path, by=["tau", "lr"])) == ["tau=0.005, lr=0.0001", "tau=0.01, lr=0.0001"]
+    for curve_ in read_groups(path, max_timesteps=200)[""]:
+        assert list(curve_["timesteps"]) == [100, 200], "longer runs are cut to the length of shorter ones"
     everything = read_groups(path, label="all") | read_groups(path, by="tau", label="again")
     assert {label: len(curves) for label, curves in everything.items()} == {
         "all": 6,

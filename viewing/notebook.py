@@ -11,7 +11,7 @@ import ast
 import difflib
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,17 @@ from viewing.figures import (
     plot_to_go,
 )
 from viewing.recording import random_path, record
-from viewing.seeds import plot_seeds, plot_solved, read_groups
+from viewing.seeds import (
+    bootstrap_interval,
+    compare,
+    improvement,
+    iqm,
+    plot_improvement,
+    plot_seeds,
+    plot_solved,
+    read_groups,
+    scores,
+)
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -44,9 +54,13 @@ __all__ = [
     "REPO_ROOT",
     "SCORE_SEED",
     "animate",
+    "bootstrap_interval",
+    "compare",
     "diff",
     "eval_directions",
     "eval_policy",
+    "improvement",
+    "iqm",
     "load_policy",
     "make_env",
     "np",
@@ -55,6 +69,7 @@ __all__ = [
     "plot_curve",
     "plot_directions",
     "plot_estimates",
+    "plot_improvement",
     "plot_paths",
     "plot_seeds",
     "plot_smoothing",
@@ -67,6 +82,7 @@ __all__ = [
     "read_groups",
     "record",
     "same_as",
+    "scores",
     "set_up",
     "show",
     "source",
@@ -156,7 +172,7 @@ def _differences(a, b, steps):
     b.close()
 
 
-def table(rows: Sequence[Mapping[str, Any] | Sequence[Any]], columns: Sequence[str] | str = "keys") -> "Markdown":
+def table(rows: Iterable[Mapping[str, Any] | Sequence[Any]], columns: Sequence[str] | str = "keys") -> "Markdown":
     """A table that GitHub shows as one.
 
     Args:
@@ -166,4 +182,4 @@ def table(rows: Sequence[Mapping[str, Any] | Sequence[Any]], columns: Sequence[s
     from IPython.display import Markdown
     from tabulate import tabulate
 
-    return Markdown(tabulate(rows, columns, "pipe", disable_numparse=True))
+    return Markdown(tabulate(list(rows), columns, "pipe", disable_numparse=True))

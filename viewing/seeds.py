@@ -35,7 +35,9 @@ FEW = 10
 # --- statistics ------------------------------------------------------------------------------------------------------------
 
 
-def read_groups(path: str | Path, by: str | Sequence[str] = (), label: str = "") -> dict[str, list[Curve]]:
+def read_groups(
+    path: str | Path, by: str | Sequence[str] = (), label: str = "", max_timesteps: float = np.inf
+) -> dict[str, list[Curve]]:
     """The learning curves of a sweep, grouped by some of its arguments.  Those of several sweeps are joined by `|`:
 
         read_groups("sweeps/default/evaluations.csv", label="tau=0.005") | read_groups("sweeps/tau/evaluations.csv", by="tau")
@@ -44,6 +46,7 @@ def read_groups(path: str | Path, by: str | Sequence[str] = (), label: str = "")
         path: the `evaluations.csv` of a sweep.
         by: name of an argument, or several, or none, with which all runs are one group.
         label: what the label of each group begins with.
+        max_timesteps: evaluations after more steps are left out, so that longer runs can be compared with shorter ones.
 
     Returns:
         a dict from a label such as "tau=0.01" to the curves of these runs, in the order of the file.
@@ -58,6 +61,8 @@ def read_groups(path: str | Path, by: str | Sequence[str] = (), label: str = "")
         if missing := [name for name in names if name not in (reader.fieldnames or [])]:
             raise ValueError(f"'{path}' has no column '{missing[0]}': expected one of {', '.join(reader.fieldnames or [])}.")
         for row in reader:
+            if float(row["timesteps"]) > max_timesteps:
+                continue
             group = ", ".join([label] * bool(label) + [f"{name}={row[name]}" for name in names])
             runs.setdefault(group, {}).setdefault(row["trial"], []).append([float(row[name]) for name in CURVE_COLUMNS])
     return {
