@@ -18,7 +18,7 @@ SMALL = {
         "directions": 4,
         "animation_seconds": 0.3,
     },  # fmt: skip
-    "ModifyingRL.ipynb": {"repetitions": 500, "directions": 4, "points": 1},
+    "ModifyingRL.ipynb": {"repetitions": 500, "directions": 4, "tries": 1, "points": 1},
     "TD3_view_random_points.ipynb": {
         "directions": 4,
         "points": 2,
