@@ -16,7 +16,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from browser import Browser, wait
+from browser import Browser, wait  # type: ignore[import-not-found]  # of tests/
 
 from utils import load_policy
 from viewing.recording import record
