@@ -333,7 +333,7 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
     for run, points in zip(recordings, targets, strict=True):
         if len(points) > 1:
             _number(ax, run.path, points, star)
-    figure.alt = f"{'Path' if len(recordings) == 1 else 'Paths'} from above: {'; '.join(map(describe, recordings))}."
+    figure.alt = f"{'Path' if len(recordings) == 1 else 'Paths'} from above: {'; '.join(map(describe_recording, recordings))}."
     return figure
 
 
@@ -370,7 +370,7 @@ def _number(ax, path, points, star):
         ax.annotate(f"{k + 1}", points[k], best[1] / point, textcoords="offset points", annotation_clip=False, **look)
 
 
-def describe(run: Recording) -> str:
+def describe_recording(run: Recording) -> str:
     """A recording in words, as part of a sentence: its environment, its targets, and how it ended."""
     points, time = run.points, f"after {run.seconds:.1f} s"
     if len(points) > 1:
