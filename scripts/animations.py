@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -53,6 +54,7 @@ def long_path(path):
 ANIMATIONS = {make.__name__: make for make in (base_ant, stuck_ant, diagon_anty, random_points, long_path)}
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     for name in sys.argv[1:] or ANIMATIONS:
         print(name, flush=True)
         ANIMATIONS[name](ROOT / "animations" / f"{name}.gif")
