@@ -22,7 +22,7 @@ with quiet():
     import pybullet
     import pybullet_data
 
-FOG = 24.0
+FOG = 20.0
 """Distance at which the ground fades into the sky, in metres.  An arrow points to a target beyond it."""
 
 SIGHT = 40.0
@@ -255,9 +255,10 @@ class Overlay:
         self.padding = self.text_size // 2
 
     def draw_trail(self, image: Image.Image, step: int) -> None:
-        """Draws the torso's path so far on the ground."""
+        """Draws the torso's path so far on the ground, as far as the ground is seen."""
         path = self.recording.torso[np.unique(np.r_[0 : step + 1 : 3, step])].astype(float)
         path[:, 2] = 0
+        path[np.linalg.norm(path[:, :2] - self.camera.path[step], axis=1) > FOG] = np.nan
         if len(path) > 1:
             self._fill(image, step, TRAIL, lines=[path], width=max(2, self.camera.height / 110))
 
