@@ -1,7 +1,7 @@
 """The learning curve of a run; `viewing.seeds` has those of several seeds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,11 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
         the Matplotlib figure, which a notebook shows as the value of a cell.
     """
     curve = read_curve(curve) if isinstance(curve, (str, Path)) else curve
-    if figure is None:
-        figure, ax = style.figure(6, 3.6)
+    drawn: Any = figure
+    if drawn is None:
+        drawn, ax = style.figure(6, 3.6)
         ax.set(xlabel="environment steps (millions)", ylabel="return of an episode")
-    ax = figure.axes[0]
+    ax = drawn.axes[0]
     steps, color = curve["timesteps"] / 1e6, OKABE_ITO[len(ax.lines) % len(OKABE_ITO)]
     marker = "o" if len(steps) < 10 else None
     ax.plot(steps, curve["mean_return"], color=color, linewidth=LINE, marker=marker, label=label or "mean of an evaluation")
@@ -42,5 +43,5 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     best = np.argmax(curve["mean_return"])
     text = f"{label or 'mean return'}: from {curve['mean_return'][0]:,.0f} to {curve['mean_return'][-1]:,.0f} after "
     text += f"{curve['timesteps'][-1]:,.0f} steps, best {curve['mean_return'][best]:,.0f} after {curve['timesteps'][best]:,.0f}"
-    figure.alt = f"{getattr(figure, 'alt', 'Learning curve')}; {text}"
-    return figure
+    drawn.alt = f"{getattr(drawn, 'alt', 'Learning curve')}; {text}"
+    return drawn

@@ -243,7 +243,7 @@ def plot_directions(results: DirectionEvaluation | dict[str, DirectionEvaluation
     for ax in panels.flat[max(n - columns, 0) : n]:  # the lowest of each column
         ax.set_xlabel("x (m)")
         ax.tick_params(labelbottom=True)
-    looks = {
+    looks: dict[str, tuple[str, dict[str, Any]]] = {
         "reached": ("o", {"markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR}),
         "not reached": ("o", {"markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"}),
         "fell": ("X", {"markerfacecolor": MISSED_COLOR, "color": MISSED_COLOR, "linestyle": "--"}),

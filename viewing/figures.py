@@ -231,8 +231,8 @@ def plot_smoothing(action: np.ndarray, critic: np.ndarray, smoothed: np.ndarray)
     ax.set(xlabel="action", ylabel="Q, arbitrary units")
     ax.margins(y=0.14)
     style.legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
-    best = ", ".join(f"{action[np.argmax(values)]:.2f} for {label}" for label, (values, *_) in looks.items())
-    figure.alt = f"Q over the action, of the critic and averaged over noise. The best action is {best}."
+    found = ", ".join(f"{action[np.argmax(values)]:.2f} for {label}" for label, (values, *_) in looks.items())
+    figure.alt = f"Q over the action, of the critic and averaged over noise. The best action is {found}."
     return figure
 
 

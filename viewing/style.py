@@ -91,7 +91,7 @@ def figure_class() -> type["Figure"]:
     return type("DescribedFigure", (Figure,), {"_repr_mimebundle_": mimebundle})
 
 
-def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple["Figure", Any]:
+def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple[Any, Any]:
     """A white card with axes in this style.  A notebook shows it once, as the value of a cell.
 
     Args:
@@ -100,16 +100,17 @@ def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int 
         **subplots: for `matplotlib.pyplot.subplots`, such as `subplot_kw={"projection": "polar"}`.
 
     Returns:
-        the Matplotlib figure and its axes, one or an array as from `subplots`.
+        the Matplotlib figure, whose attribute `alt` is for a description, and its axes, one or an array as from `subplots`.
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import FancyBboxPatch
 
+    made: Any
     made, axes = plt.subplots(
         rows, columns, figsize=(width, height), layout="constrained", facecolor="white", FigureClass=figure_class(), **subplots
     )
     plt.close(made)  # otherwise a notebook shows it a second time
-    made.get_layout_engine().set(w_pad=MARGIN, h_pad=MARGIN)  # type: ignore[union-attr, call-arg]  # of the constrained layout
+    made.get_layout_engine().set(w_pad=MARGIN, h_pad=MARGIN)
     made.patch = FancyBboxPatch(
         (0, 0), width, height, f"round,pad=0,rounding_size={CORNER}", fc="white", ec="none", transform=made.dpi_scale_trans
     )
