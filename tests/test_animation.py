@@ -19,8 +19,19 @@ from PIL import Image, ImageColor
 
 from TD3 import TD3
 from utils import load_policy
-from viewing import style
-from viewing.animation import FILM_SECONDS, _choose_steps, animate, show, write_frames
+from viewing.animation import (
+    FILM_SECONDS,
+    MOMENT,
+    _choose_moments,
+    _choose_steps,
+    _insert_moments,
+    _notes,
+    animate,
+    show,
+    stored_description,
+    write_frames,
+)
+from viewing.figures import describe_recording
 from viewing.recording import random_path, record
 from viewing.renderer import Renderer
 from viewing.style import INK, TORSO
@@ -82,6 +93,31 @@ def test_start_and_speed_choose_the_steps(run, tmp_path):
     fast = _choose_steps([run], tmp_path / "a.gif", 100, 100, 20, 1.0, 0.3, 2.0)
     assert len(fast) == 10 and fast[0] == round(0.3 / 0.0165) and fast[-1] == round((0.3 + 9 * 0.1) / 0.0165)
     assert _choose_steps([run], tmp_path / "a.gif", 100, 100, 10, None, 0, 3)[-1] == 80  # the end is shown at any speed
+
+
+def test_a_fast_film_has_moments_at_normal_speed():
+    """They take the place of fast frames, so its length stays, and the rest is faster."""
+    steps = list(range(0, 6000, 30))  # 12 frames a second, 200 of them
+    dt, fps = 0.0165, 12
+    with_moments, slow = _insert_moments(steps, dt, fps, 3)
+    advance = np.diff(with_moments)
+    assert len(with_moments) == 200 and with_moments[0] == 0 and with_moments[-1] == pytest.approx(steps[-1], abs=1)
+    assert sum(slow) == 3 * round(MOMENT * fps) and np.ptp(np.flatnonzero(slow)) > 100, "spread over the film"
+    assert set(advance[slow[1:]]) == {5, 6} and advance[~np.array(slow[1:])].min() > 35, "a frame is five steps of 16.5 ms"
+    notes = _notes(with_moments, slow, dt, fps, 30 * dt * fps)
+    assert notes[slow.index(True)] == "normal speed" and set(notes) == {
+        "normal speed",
+        "7.8 times as fast",
+    }  # 98.5 - 4.5 s in 145 frames
+
+
+def test_only_a_long_and_fast_film_of_a_path_has_moments_by_default(run):
+    path = record(Walk(), "MyAntBulletEnv-v0", max_steps=200, path=[(0.9, 0), (1.1, 0.1), (9, 0)])
+    assert _choose_moments([path], 14, 9, None) == 3
+    for recording, seconds, speed in ((run, 14, 9), (path, 14, 2), (path, 5, 9)):
+        assert _choose_moments([recording], seconds, speed, None) == 0
+    with pytest.raises(ValueError, match="moments is 5: expected 0 to 4, so that they are at most half of 14.0 s"):
+        _choose_moments([path], 14, 9, 5)
 
 
 def test_several_are_side_by_side_and_the_shorter_one_waits(run, tmp_path, capfd):
@@ -223,21 +259,32 @@ def test_show_embeds_the_animation_itself_under_the_name_that_github_shows(run, 
         show(tmp_path / "ant.mp4")
 
 
+def test_an_animation_describes_itself(run, tmp_path):
+    """Its file stores what it shows, which is the alternative text unless another is given."""
+    path = animate([run, record(Walk(), max_steps=20)], tmp_path / "two.gif", 96, 64, seconds=0.3, workers=0, verbose=False)
+    alt = show(path)._repr_mimebundle_()[1]["image/png"]["alt"]
+    assert alt.startswith("Animation: 2 ants side by side: an ant in AntBulletEnv-v0, target (2, 1), ")
+    assert "target (1000, 0)" in alt and alt.endswith("Shown from 0.0 to 0.2 s.")
+    path = animate(run, tmp_path / "one.png", 96, 64, fps=10, workers=0, verbose=False)
+    assert stored_description(path) == f"Animation: {describe_recording(run)}."
+    Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
+    assert stored_description(tmp_path / "foreign.png") is None
+
+
 def test_a_saved_notebook_has_the_descriptions_of_its_images(tmp_path):
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.gif")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.gif", comment=b"a stored one")
     code = [f"import sys; sys.path.insert(0, '{ROOT}')\nfrom viewing import style\nfrom viewing.animation import show"]
-    code += ["show('a.gif', alt='an animation')", "show(style.figure(2, 2)[0], alt='a figure')"]
+    code += [
+        "show('a.gif', alt='an animation')",
+        "show('a.gif')",
+        "figure = style.figure(2, 2)[0]\nfigure.alt = 'a figure'\nfigure",
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in code])
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     nbformat.write(notebook, tmp_path / "a.ipynb")
     _, *outputs = [cell.outputs for cell in nbformat.read(tmp_path / "a.ipynb", as_version=4).cells]
-    assert [output.metadata["image/png"]["alt"] for (output,) in outputs] == ["an animation", "a figure"]
-
-
-def test_show_embeds_a_figure_as_a_notebook_would(tmp_path):
-    figure, _ = style.figure(3, 2)
-    data, metadata = show(figure, alt="empty axes")._repr_mimebundle_()
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG") and metadata["image/png"]["alt"] == "empty axes"
+    alts = [output.metadata["image/png"]["alt"] for (output,) in outputs]
+    assert alts == ["an animation", "a stored one", "a figure"]
 
 
 # --- command line ----------------------------------------------------------------------------------------------------------

@@ -106,8 +106,40 @@ def test_the_figure_has_a_line_for_each_path_and_the_number_reached():
     assert left.get_title() == "one: 2 of 4" and right.get_title() == "other: 2 of 4"
     paths = [line for line in left.lines if len(line.get_xdata()) > 10]
     assert sorted(line.get_color() for line in paths) == [REACHED_COLOR] * 2 + [MISSED_COLOR] * 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["reached", "not reached", "end of episode", "fall"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["reached", "not reached", "fell", "start"]
     assert len(plot_directions(example()).axes) == 1
+
+
+def test_a_map_marks_each_outcome_at_its_target_so_that_misses_do_not_cover_each_other():
+    result = example()
+    marks = [
+        (line.get_marker(), *line.get_xydata()[0])
+        for line in plot_directions(result).axes[0].lines
+        if line.get_marker() != "None"
+    ]
+    expected = [(marker, *target) for marker, target in zip("ooXo", result.targets, strict=True)]
+    assert marks[:4] == expected and marks[4] == ("o", 0, 0), "and the start"
+
+
+def test_a_map_says_how_many_tries_and_which_environment():
+    one = example()
+    one.env = "AntBulletEnv-v0"
+    figure = plot_directions(one)
+    assert figure.get_suptitle() == "one try in each direction, targets 10.0 m away\nAntBulletEnv-v0"
+    assert "2 of 4 targets reached, at 0, 90 degrees, 1 falls" in figure.alt
+    other = example()
+    other.env = "MyAntBulletEnv-v0"
+    figure = plot_directions({"a": one, "b": other})
+    assert [ax.texts[0].get_text() for ax in figure.axes] == [one.env, other.env] and "Env" not in figure.get_suptitle()
+    assert eval_directions(Still(), "AntBulletEnv-v0", count=1, max_steps=2, workers=0).env == "AntBulletEnv-v0"
+
+
+def test_the_legend_fills_the_empty_quarter_of_a_map_of_three():
+    figure = plot_directions({name: example() for name in "abc"})
+    assert not figure.legends and figure.axes[3].get_legend() and not figure.axes[3].axison
+    figure.draw_without_rendering()
+    label = figure.axes[0].xaxis.label
+    assert not label.get_text() and figure.axes[2].get_xlabel() == "x (m)" and figure.axes[1].get_xlabel() == "x (m)"
 
 
 def test_the_table_has_a_column_for_each():
@@ -126,6 +158,8 @@ def test_the_polar_plot_has_the_steps_and_a_cross_for_each_miss():
     line, missed = figure.axes[0].lines[:2]
     np.testing.assert_allclose(line.get_ydata(), [100, 200, np.nan, np.nan, 100])
     np.testing.assert_allclose(missed.get_xdata(), [np.pi, 1.5 * np.pi])
+    ticks = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
+    assert ticks and max(text.get_position()[1] for text in ticks) < min(missed.get_ydata()), "no number is under the crosses"
 
 
 class OriginalsActor(nn.Module):

@@ -1,5 +1,7 @@
 """The figures show what they are given: classes, sums, angles, paths."""
 
+import itertools
+
 import numpy as np
 import pytest
 from helpers import Still, Walk
@@ -19,7 +21,7 @@ from viewing.figures import (
     plot_terms,
     plot_to_go,
 )
-from viewing.recording import record
+from viewing.recording import random_path, record
 
 
 def texts(figure):
@@ -122,6 +124,7 @@ def test_paths_are_drawn_in_metres_with_their_ends():
     assert figure.get_facecolor() == axes.get_facecolor() == (1, 1, 1, 1)
     markers = [(line.get_marker(), *line.get_xydata()[-1]) for line in lines if line.get_marker() != "None"]
     assert ("o", *run.path[-1]) in markers and ("X", *far.path[-1]) in markers
+    assert figure.alt.startswith("Paths from above: an ant in AntBulletEnv-v0, target (2, 1), ")
     assert [m[1:] for m in markers if m[0] == "*"] == [(2, 1)]  # the stock ant's target is a kilometre away
     assert min(text.get_fontsize() for text in axes.get_legend().get_texts() + axes.get_xticklabels()) >= 11
     assert plot_paths(run, ax=axes) is figure
@@ -130,3 +133,54 @@ def test_paths_are_drawn_in_metres_with_their_ends():
 def test_the_points_of_a_path_are_numbered():
     run = record(Walk(), "MyAntBulletEnv-v0", max_steps=200, path=[(0.9, 0), (1.1, 0.1), (9, 0)])
     assert len(run.points) == 3 and texts(plot_paths(run)) == ["1", "2", "3"]
+
+
+def test_the_numbers_of_a_path_cover_neither_each_other_nor_a_target():
+    run = record(Walk(), "MyAntBulletEnv-v0", max_steps=12)
+    points = random_path(20).astype(np.float32)
+    corners = np.vstack([[0, 0], points])
+    legs = [np.linspace(a, b, 40, dtype=np.float32) for a, b in itertools.pairwise(corners)]
+    run.torso = np.concatenate([np.pad(leg, ((0, 0), (0, 1))) for leg in legs])
+    run.targets = np.repeat(points, 40, axis=0)
+    run.rewards = np.zeros(len(run.torso) - 1)
+    figure = plot_paths(run)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert [text.get_text() for text in ax.texts] == [f"{k + 1}" for k in range(20)]
+    assert not [1 for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+    stars = ax.transData.transform(points)
+    assert not [1 for box in boxes for star in stars if box.contains(*star)]
+    assert run.points_reached == 20 and "reaches 20 of 20 points" in figure.alt
+
+
+def test_a_map_of_one_path_has_no_empty_half():
+    run = record(Walk(), max_steps=20)
+    run.torso = np.linspace([0, 0, 0.5], [70, 2, 0.5], run.length + 1)
+    figure = plot_paths(run)
+    assert figure.get_figheight() < 0.5 * figure.get_figwidth()
+
+
+def test_a_target_that_was_not_reached_is_hollow():
+    missed, hit = (record(Walk(), "MyAntBulletEnv-v0", max_steps=3, target=target) for target in ((5, 5), (0.5, 0)))
+    figure = plot_paths([missed, hit])
+    fills = [line.get_color() == "white" for line in figure.axes[0].lines if line.get_marker() == "*"]
+    assert fills == [True, False]
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["start", "end", "target not reached", "target reached"]
+
+
+def test_every_figure_describes_itself():
+    run = record(Still(), "MyAntBulletEnv-v0", target=(3.0, 4.0), max_steps=20)
+    assert (
+        "the robot" in plot_classes(MyAntBulletEnv, MyAnt).alt.lower()
+        and "from MyWalkerBase" in plot_classes(MyAntBulletEnv, MyAnt).alt
+    )
+    assert f"alive {run.reward_terms['alive'].sum():,.0f}" in plot_terms(run, seconds=0.1).alt
+    assert plot_targets([[3, 4], [0, 10]]).alt == "2 targets from above, 5.0 to 10.0 m from the ant, which looks to the right."
+    assert "from 0.00 to 0.50" in plot_angle_term(90, 60).alt
+    assert "low, mean +1.00" in plot_estimates({"low": np.array([0.0, 2.0])}).alt
+    action = np.linspace(-1, 1, 21)
+    assert "-0.50 for the critic" in plot_smoothing(action, -np.abs(action + 0.5), -np.abs(action - 0.3)).alt
+    assert "3 updates" in plot_target_networks(np.array([1.0, 3.0, 2.0]), {"slow": np.array([0.5, 1.0, 1.2])}).alt
+    assert f"still, {run.distance_to_target[-1]:.1f} m after 0.3 s" in plot_to_go({"still": run}).alt

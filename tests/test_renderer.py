@@ -29,7 +29,7 @@ def test_the_drawn_ant_has_the_recorded_pose(run):
         np.testing.assert_allclose(np.abs(agreement), 1, atol=1e-4)  # a quaternion and its negative are the same rotation
 
 
-@pytest.mark.parametrize("yaw", [0, 140, 250])
+@pytest.mark.parametrize("yaw", [-15, 140, 250])  # the ant hides nothing of the target
 def test_ant_and_flag_are_where_the_camera_projects_them(run, yaw):
     renderer = Renderer(run, 480, 320, np.radians(yaw))
     frame = np.asarray(renderer.render(60))
@@ -41,6 +41,32 @@ def test_ant_and_flag_are_where_the_camera_projects_them(run, yaw):
         assert near_color(frame[row - 2 : row + 2, column - 3 : column + 3], TARGET) >= 12
     assert near_color(frame, TARGET) > 60  # the flag, or the arrow toward it
     assert near_color(frame, TRAIL) > 20
+
+
+@pytest.mark.parametrize("degrees", [135, 180, 225, 270])
+@pytest.mark.parametrize("height", [200, 260])
+def test_an_arrow_is_whole_and_beside_the_numbers(run, degrees, height):
+    """Also in small frames, where the target is behind the viewer."""
+    angle = np.radians(degrees)
+    far = dataclasses.replace(run, targets=run.targets * 0 + np.float32([100 * np.cos(angle), 100 * np.sin(angle)]))
+    renderer = Renderer(far, 300, height, np.radians(40))
+    empty = Image.new("RGB", (300, height))
+    renderer.overlay.draw_arrow(empty, 10, np.array([*far.targets[10], 0]))
+    rows, columns = np.nonzero(np.asarray(empty).any(axis=2))
+    left, top, right, bottom = renderer.overlay._box(3)
+    assert len(rows) > 40 and rows.min() > 0 and rows.max() < height - 1 and columns.min() > 0 and columns.max() < 299
+    assert not ((rows > top) & (rows < bottom) & (columns > left) & (columns < right)).any()
+
+
+def test_a_flag_is_in_view_from_afar(run):
+    """28 m away, and the arrow is there as well, because the flag is small."""
+    far = dataclasses.replace(run, targets=run.targets * 0 + np.float32([20, 20]))
+    renderer = Renderer(far, 400, 260, np.radians(45 + 20))
+    frame = np.asarray(renderer.render(0))
+    (target,), _ = renderer.camera.project([[20, 20, 0.5]], 0)
+    column, row = target.astype(int)
+    assert 0 < column < 400 and near_color(frame[row - 14 : row + 8, column - 6 : column + 16], TARGET) > 15
+    assert near_color(frame[80:], TARGET) > 40, "the arrow"
 
 
 def test_tiles_are_a_metre_wide_and_the_ground_stays_in_place_under_a_moving_camera(run):

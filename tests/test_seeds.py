@@ -237,7 +237,7 @@ def test_each_of_a_few_seeds_is_drawn_and_their_number_is_in_the_title(count, tm
             append_row(paths[-1], [1_000_000 * k, seed + k])
     figure = plot_seeds({"a": paths, "b": [curve([0, 1])]}, threshold=1)
     ax = figure.axes[0]
-    assert ax.get_title() == f"Interquartile mean (1 to {count} seeds each)"
+    assert ax.get_title() == f"Interquartile mean and 95 % interval (1 to {count} seeds each)"
     drawn = [list(line.get_ydata()) for line in ax.lines]
     assert ([0.0 + 1, 0.0 + 2] in drawn) == (count < 10)
     for each in (True, False):
@@ -245,7 +245,8 @@ def test_each_of_a_few_seeds_is_drawn_and_their_number_is_in_the_title(count, tm
         assert ([0.0 + 1, 0.0 + 2] in drawn_now) is each
     middle = {2: 0.5, 10: 4.5}[count]
     assert [middle + 1, middle + 2] in drawn
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"a ({count} seeds)", "b (1 seed)"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"a ({count} seeds)", "b (1 seed)", "threshold, 1"]
+    assert f"of {count + 1} seeds" in figure.alt and f"a, {middle + 2:,.0f} after 2,000,000 steps" in figure.alt
 
 
 def test_the_solved_fraction_is_drawn_to_the_end_with_the_unsolved_runs_marked():
@@ -255,14 +256,16 @@ def test_the_solved_fraction_is_drawn_to_the_end_with_the_unsolved_runs_marked()
     assert lines["quick (3 seeds)"][-1] == [400 / 1e6, 1], "all are solved, and stay so"
     assert lines["slow (2 seeds)"][-1] == [400 / 1e6, 0.5]
     marks = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() == "|"]
-    assert marks == [[], [[400 / 1e6, 0.5]]]
+    assert marks == [[], [[400 / 1e6, 0.5]], []], "the last one is for the legend"
+    assert "quick, 3 of 3; slow, 1 of 2" in ax.figure.alt
     assert "2 to 3 seeds each" in ax.get_title()
 
 
 def test_scores_and_pairs_are_drawn():
     groups = {"a": [curve([0, k]) for k in range(4)], "b": [curve([0, 10 + k]) for k in range(4)]}
     ax = plot_scores(groups).axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"] and "4 seeds each" in ax.get_title()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"] and "4 seeds each" in ax.figure.get_suptitle()
+    assert "last three evaluations: a, 1 (0 to 2); b, 6 (5 to 6)." in ax.figure.alt
     assert sorted(ax.lines[2].get_xdata()) == pytest.approx([0, 0.5, 1, 1.5])
     ax = plot_improvement(groups).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a\nbetter than b"]

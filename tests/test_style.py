@@ -1,10 +1,13 @@
 """The style of all figures: white, with large text and no frame.  Matplotlib is imported with the first of them."""
 
+import io
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 from viewing import style
 
@@ -21,6 +24,16 @@ def test_a_figure_is_white_and_its_text_is_large_enough_for_a_phone(projection):
     assert min(text.get_fontsize() for text in texts) * on_a_phone >= 9
     assert made.get_facecolor() == ax.get_facecolor() == (1, 1, 1, 1) and not legend.get_frame_on()
     assert not [side for side in ("top", "right") if side in ax.spines and ax.spines[side].get_visible()]
+
+
+def test_a_figure_is_a_card_with_round_corners_on_any_page():
+    """As a notebook stores it: white, and transparent at the corners alone."""
+    made, ax = style.figure(3, 2)
+    ax.plot([0, 1])
+    opacity = np.asarray(Image.open(io.BytesIO(made._repr_mimebundle_()[0]["image/png"])).convert("RGBA"))[..., 3]
+    assert opacity.shape == (200, 300)
+    assert [opacity[row, column] for row in (0, -1) for column in (0, -1)] == [0] * 4
+    assert (opacity[20:-20] == 255).all() and (opacity[:, 20:-20] == 255).all()
 
 
 def test_a_notebook_shows_a_figure_once():

@@ -1,13 +1,13 @@
 """The learning curve of a run; `viewing.seeds` has those of several seeds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from training.curve import read_curve
 from viewing import style
-from viewing.style import LINE, OKABE_ITO
+from viewing.style import GREY, LINE, OKABE_ITO, SMALL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,14 +25,23 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
         the Matplotlib figure, which a notebook shows as the value of a cell.
     """
     curve = read_curve(curve) if isinstance(curve, (str, Path)) else curve
-    if figure is None:
-        figure, ax = style.figure(6, 3.6)
+    drawn: Any = figure
+    if drawn is None:
+        drawn, ax = style.figure(6, 3.6)
         ax.set(xlabel="environment steps (millions)", ylabel="return of an episode")
-    ax = figure.axes[0]
+    ax = drawn.axes[0]
     steps, color = curve["timesteps"] / 1e6, OKABE_ITO[len(ax.lines) % len(OKABE_ITO)]
     marker = "o" if len(steps) < 10 else None
-    ax.plot(steps, curve["mean_return"], color=color, linewidth=LINE, marker=marker, label=label)
-    ax.fill_between(steps, curve["min_return"], curve["max_return"], color=color, alpha=0.2, linewidth=0)
+    ax.plot(steps, curve["mean_return"], color=color, linewidth=LINE, marker=marker, label=label or "mean of an evaluation")
+    band = (
+        None if label else "lowest to highest episode"
+    )  # the legend has room for one curve only, so the title says it of several
+    ax.fill_between(steps, curve["min_return"], curve["max_return"], color=color, alpha=0.2, linewidth=0, label=band)
     if label:
-        style.legend(ax, loc="lower right")
-    return figure
+        ax.set_title("line: mean of an evaluation; band: its episodes", fontsize=SMALL, color=GREY)
+    style.legend(ax, loc="lower right")
+    best = np.argmax(curve["mean_return"])
+    text = f"{label or 'mean return'}: from {curve['mean_return'][0]:,.0f} to {curve['mean_return'][-1]:,.0f} after "
+    text += f"{curve['timesteps'][-1]:,.0f} steps, best {curve['mean_return'][best]:,.0f} after {curve['timesteps'][best]:,.0f}"
+    drawn.alt = f"{getattr(drawn, 'alt', 'Learning curve')}; {text}"
+    return drawn

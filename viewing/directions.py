@@ -31,7 +31,7 @@ from training.files import atomic_write
 from utils import SCORE_SEED, load_policy
 from viewing import style
 from viewing.recording import record
-from viewing.style import INK, LARGE, LINE, OKABE_ITO
+from viewing.style import GREY, INK, LARGE, LINE, OKABE_ITO, SMALL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +47,7 @@ class DirectionEvaluation:
         reached: (N,) bool, whether the torso came within `REACHED` of the target, which ended the episode.
         fell: (N,) bool.
         dt: duration of a step, in seconds.
+        env: id of the environment.
     """
 
     targets: np.ndarray
@@ -54,6 +55,7 @@ class DirectionEvaluation:
     reached: np.ndarray
     fell: np.ndarray
     dt: float
+    env: str = ""
 
     @property
     def degrees(self) -> np.ndarray:
@@ -134,7 +136,8 @@ def eval_directions(
     targets = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     seeds = seed + np.arange(count)
     # cloudpickle takes classes that are defined in a notebook, and the specification of an id that is registered there
-    job: Any = CloudpickleWrapper((policy, find_env(env), max_steps))  # type: ignore[arg-type]  # declared for functions
+    spec = find_env(env)
+    job: Any = CloudpickleWrapper((policy, spec, max_steps))  # type: ignore[arg-type]  # declared for functions
     with ExitStack() as stack:
         if workers < 1:
             walker = stack.enter_context(closing(Walker(job)))
@@ -144,7 +147,7 @@ def eval_directions(
             results = pool.map(_walk, targets, seeds)
         episodes = list(progress(results, count, "directions"))
     paths, reached, fell, dt = zip(*episodes, strict=True)
-    return DirectionEvaluation(targets, list(paths), np.array(reached), np.array(fell), dt[0])
+    return DirectionEvaluation(targets, list(paths), np.array(reached), np.array(fell), dt[0], spec.id)
 
 
 class Walker:
@@ -210,7 +213,10 @@ REACHED_COLOR, MISSED_COLOR = OKABE_ITO[:2]
 
 
 def plot_directions(results: DirectionEvaluation | dict[str, DirectionEvaluation]) -> "Figure":
-    """The paths seen from above, a panel for each policy: blue to targets that were reached, orange and dashed to others.
+    """The paths seen from above, a panel for each policy, and at each target the outcome of the one try in its direction.
+
+    A path is blue if it leads to its target, and orange and dashed otherwise.  Misses are marked at their targets and not where
+    they end, because many end near the start, where their marks would cover each other.
 
     Args:
         results: a `DirectionEvaluation`, or a dict of them whose keys become titles.
@@ -222,40 +228,85 @@ def plot_directions(results: DirectionEvaluation | dict[str, DirectionEvaluation
 
     results = {"": results} if isinstance(results, DirectionEvaluation) else results
     n, rows, columns = len(results), -(-len(results) // 2), min(len(results), 2)  # a third column would be too small on a phone
-    size = (4.6, 5.2) if n == 1 else (6.4, 0.6 + 3.4 * rows)
-    figure, panels = style.figure(*size, rows=rows, columns=columns, squeeze=False, sharey=True)
-    for ax in panels.flat[n:]:
-        ax.axis("off")
+    size = (4.8, 5.6) if n == 1 else (6.4, 1.2 + 3.3 * rows)
+    figure, panels = style.figure(*size, rows=rows, columns=columns, squeeze=False, sharex=True, sharey=True)
+    envs = list(dict.fromkeys(result.env for result in results.values()))
     for ax, (title, result) in zip(panels.flat, results.items(), strict=False):
         _plot_paths(ax, result)
         reached = f"{result.reached.sum()} of {len(result.targets)}"
-        ax.set_title(f"{title}: {reached}" if title else reached, fontsize=LARGE, color=INK)
+        lines = [f"{title}: {reached}" if title else f"{reached} targets reached"]
+        if len(envs) > 1:
+            lines.append(result.env)
+        _set_titles(ax, lines)
     for ax in panels[:, 0]:
         ax.set_ylabel("y (m)")
-    looks: dict[str, dict[str, Any]] = {
-        "reached": {"marker": "o", "markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR},
-        "not reached": {"marker": "o", "markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"},
-        "end of episode": {"marker": "s", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
-        "fall": {"marker": "X", "markerfacecolor": MISSED_COLOR, "linestyle": ""},
+    for ax in panels.flat[max(n - columns, 0) : n]:  # the lowest of each column
+        ax.set_xlabel("x (m)")
+        ax.tick_params(labelbottom=True)
+    looks: dict[str, tuple[str, dict[str, Any]]] = {
+        "reached": ("o", {"markerfacecolor": REACHED_COLOR, "color": REACHED_COLOR}),
+        "not reached": ("o", {"markerfacecolor": "white", "color": MISSED_COLOR, "linestyle": "--"}),
+        "fell": ("X", {"markerfacecolor": MISSED_COLOR, "color": MISSED_COLOR, "linestyle": "--"}),
     }
-    handles = [Line2D([], [], label=label, markeredgecolor="black", markersize=8, **look) for label, look in looks.items()]
-    style.legend(figure, handles=handles, loc="outside lower center", ncols=4 if n > 1 else 2)
+    seen = {_outcome(*each) for result in results.values() for each in zip(result.reached, result.fell, strict=True)}
+    handles = [
+        Line2D([], [], label=label, marker=marker, markeredgecolor=_edge(label), markersize=9, **look)
+        for label, (marker, look) in looks.items()
+        if label in seen
+    ]
+    handles.append(Line2D([], [], label="start", marker="o", color=INK, markersize=6, linestyle=""))
+    if n < panels.size:  # the legend fills the place of a panel
+        for ax in panels.flat[n:]:
+            ax.axis("off")
+        style.legend(panels.flat[n], handles=handles, loc="center", fontsize=LARGE, labelspacing=1.2)
+    else:
+        style.legend(figure, handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2, handlelength=1.6)
+    radii = sorted({f"{np.linalg.norm(result.targets[0]):.1f}" for result in results.values()})
+    tries = f"one try in each direction, targets {' and '.join(radii)} m away"
+    figure.suptitle("\n".join([tries, *envs] if len(envs) == 1 and envs[0] else [tries]), fontsize=SMALL, color=GREY)
+    figure.alt = "Paths from above, " + "; ".join([f"{tries}", *(_in_words(*item) for item in results.items())]) + "."
     return figure
 
 
+def _outcome(reached, fell):
+    return "reached" if reached else "fell" if fell else "not reached"
+
+
+def _edge(outcome):
+    """The colour of a marker's edge: a filled one is set off by black, a hollow one has its path's colour."""
+    return MISSED_COLOR if outcome == "not reached" else "black"
+
+
+def _set_titles(ax, lines):
+    """A title, and below it a second line in small grey letters, if there is one."""
+    first, *second = lines
+    ax.set_title(first, fontsize=LARGE, color=INK, pad=22 if second else 6)
+    for line in second:
+        look = {"fontsize": 10, "color": GREY, "ha": "center", "va": "bottom"}
+        ax.annotate(line, (0.5, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", **look)
+
+
+def _in_words(title, result):
+    """One result, for the description of a figure."""
+    name = f"{title}, in {result.env}" if title and result.env else title or result.env
+    where = ", ".join(f"{angle:.0f}" for angle in result.degrees[result.reached])
+    text = f"{name + ': ' if name else ''}{result.reached.sum()} of {len(result.targets)} targets reached"
+    if result.reached.all() or not result.reached.any() or result.reached.sum() > 12:
+        where = ""
+    return f"{text}{f', at {where} degrees' if where else ''}, {result.fell.sum()} falls"
+
+
 def _plot_paths(ax, result):
-    """The paths of one policy, those that missed their target on top, and the targets."""
-    for path, reached, fell in zip(result.paths, result.reached, result.fell, strict=True):
-        if reached:
-            ax.plot(*path.T, color=REACHED_COLOR, linewidth=1.4, zorder=2)
-        else:
-            ax.plot(*path.T, "--", color=MISSED_COLOR, linewidth=1.4, zorder=3)
-            ax.plot(*path[-1], "X" if fell else "s", color=MISSED_COLOR, markeredgecolor="black", markersize=8, zorder=4)
-    for reached, color in ((True, REACHED_COLOR), (False, "white")):
-        targets = result.targets[result.reached == reached]
-        ax.plot(*targets.T, "o", color=color, markeredgecolor="black", markersize=7, zorder=5)
+    """The paths of one policy, those that missed their target on top, and at each target what became of the try."""
+    for path, target, reached, fell in zip(result.paths, result.targets, result.reached, result.fell, strict=True):
+        outcome = _outcome(reached, fell)
+        color, line = (REACHED_COLOR, "-") if reached else (MISSED_COLOR, "--")
+        ax.plot(*path.T, line, color=color, linewidth=1.4, zorder=2 if reached else 3)
+        look = {"color": "white" if outcome == "not reached" else color, "markeredgecolor": _edge(outcome)}
+        ax.plot(*target, "X" if outcome == "fell" else "o", markersize=8, markeredgewidth=1.3, zorder=5, **look)
+    ax.plot(*np.mean([path[0] for path in result.paths], axis=0), "o", color=INK, markersize=6, zorder=4)
     extent = 1.15 * np.abs(result.targets).max()
-    ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel="x (m)")
+    ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
 
 
 def plot_steps(results: DirectionEvaluation | dict[str, DirectionEvaluation]) -> "Figure":
@@ -267,24 +318,36 @@ def plot_steps(results: DirectionEvaluation | dict[str, DirectionEvaluation]) ->
     Returns:
         the Matplotlib figure, which a notebook shows as the value of a cell.
     """
+    from matplotlib.ticker import MaxNLocator
+
     results = {"": results} if isinstance(results, DirectionEvaluation) else results
-    figure, ax = style.figure(5.6, 5.8, subplot_kw={"projection": "polar"})
-    ring = max(result.steps.max() for result in results.values())
+    figure, ax = style.figure(5.6, 6, subplot_kw={"projection": "polar"})
+    longest = max(result.steps.max() for result in results.values())
+    ring = longest
     for (title, result), color in zip(results.items(), OKABE_ITO, strict=False):
-        ring *= 1.07  # a ring of crosses for each policy
+        ring += 0.08 * longest  # a ring of crosses for each policy
         angles, missed = np.radians(result.degrees), ~result.reached
         steps = np.where(missed, np.nan, result.steps)
         closed_angles, closed_steps = np.append(angles, angles[0]), np.append(steps, steps[0])
         ax.plot(closed_angles, closed_steps, ".-", color=color, linewidth=LINE, markersize=11, label=title or None)
         ax.plot(angles[missed], np.full(missed.sum(), ring), "X", color=color, markersize=7)
-    ax.set_rmax(1.06 * ring)
+    ax.set_rmax(ring + 0.06 * longest)
     ax.set_rmin(0)
-    ax.set_rlabel_position(67.5)
+    ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, longest) if 0 < tick < 0.97 * longest]
+    ax.set_rgrids(ticks, [""] * len(ticks))  # the labels are drawn above the lines, and none is under the crosses
+    for tick in ticks:
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+        ax.text(np.radians(67.5), tick, f"{tick:.0f}", fontsize=SMALL, color=INK, ha="center", va="center", bbox=box, zorder=4)
     ax.set_title("steps to the target, by direction", fontsize=LARGE, color=INK)
     if not all(result.reached.all() for result in results.values()):
         ax.plot([], [], "X", color="grey", markersize=7, label="not reached")
     if ax.get_legend_handles_labels()[0]:
-        style.legend(figure, loc="outside lower center", ncols=len(results) + 1)
+        style.legend(figure, loc="outside lower center", ncols=min(len(results) + 1, 4), columnspacing=1.2, handlelength=1.6)
+    medians = {title: f"{result.median_steps:.0f}" for title, result in results.items() if np.isfinite(result.median_steps)}
+    words = [
+        f"{_in_words(*item)}{f', median {medians[item[0]]} steps' if item[0] in medians else ''}" for item in results.items()
+    ]
+    figure.alt = f"Steps to the target by direction, a polar plot; {'; '.join(words)}."
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from override_ant import REACHED
 from viewing import style
 from viewing.recording import Recording
 from viewing.style import GREY, INK, LARGE, LINE, MEDIUM, OKABE_ITO, SMALL
@@ -61,6 +62,8 @@ def plot_classes(environment: type, robot: type) -> "Figure":
     ax.text(3.85, max(centers) + 0.1, "self.\nrobot", ha="center", fontsize=SMALL, color=OKABE_ITO[1], family="monospace")
     ax.set(xlim=(-0.1, 7.8), ylim=(lowest + gap - 0.1, 0.5))
     ax.axis("off")
+    chains = [" from ".join(cls.__name__ for cls in column[::-1]) for column in columns]
+    figure.alt = f"Inheritance, two columns of boxes. The environment: {chains[0]}. The robot, its self.robot: {chains[1]}."
     return figure
 
 
@@ -118,6 +121,8 @@ def plot_terms(recording: Recording, seconds: float = 0.5) -> "Figure":
     bars.margins(x=0.2)
     bars.set_xlabel("sum over the episode")
     bars.grid(False, axis="y")
+    sums = ", ".join(f"{name} {values.sum():,.0f}" for name, values in terms.items())
+    figure.alt = f"Terms of the reward over the {recording.seconds:.1f} s of an episode; their sums: {sums}."
     return figure
 
 
@@ -133,6 +138,9 @@ def plot_targets(targets: ArrayLike) -> "Figure":
     ax.annotate("", (8, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 2})
     ax.text(0, -3.2, "the ant", ha="center", fontsize=SMALL, color=INK)
     ax.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
+    distances = sorted({f"{distance:.1f}" for distance in np.linalg.norm(targets, axis=1)}, key=float)
+    away = " to ".join(dict.fromkeys((distances[0], distances[-1])))
+    figure.alt = f"{len(np.asarray(targets))} targets from above, {away} m from the ant, which looks to the right."
     return figure
 
 
@@ -172,6 +180,10 @@ def plot_angle_term(before: float = 115.0, after: float = 80.0) -> "Figure":
     bottom.plot([after, before], [high, high], color=INK, linewidth=1, linestyle=":")
     bottom.text(1.35 * before - 32, high + 0.1, "reward\nof the step", fontsize=SMALL, color=INK, va="bottom", ha="center")
     bottom.set(xlabel="angle from heading to target (degrees)", ylabel="cosine", xticks=range(-180, 181, 90))
+    figure.alt = (
+        f"The ant turns toward its target: the angle between its heading and the target falls from {before:.0f} to {after:.0f} "
+        f"degrees. Below, the cosine of the angle, which rises from {low:.2f} to {high:.2f}; this rise is the reward of the step."
+    )
     return figure
 
 
@@ -196,6 +208,8 @@ def plot_estimates(estimates: dict[str, np.ndarray], truth: float = 0.0) -> "Fig
         ax.set_ylabel("share (%)")
         style.legend(ax, loc="upper left", handlelength=1.4)
     axes[-1, 0].set_xlabel("estimated value of the chosen action")
+    means = "; ".join(f"{title}, mean {values.mean():+.2f}" for title, values in estimates.items())
+    figure.alt = f"Histograms of estimates whose true value is {truth:g}: {means}."
     return figure
 
 
@@ -217,6 +231,8 @@ def plot_smoothing(action: np.ndarray, critic: np.ndarray, smoothed: np.ndarray)
     ax.set(xlabel="action", ylabel="Q, arbitrary units")
     ax.margins(y=0.14)
     style.legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
+    found = ", ".join(f"{action[np.argmax(values)]:.2f} for {label}" for label, (values, *_) in looks.items())
+    figure.alt = f"Q over the action, of the critic and averaged over noise. The best action is {found}."
     return figure
 
 
@@ -233,8 +249,11 @@ def plot_target_networks(critic: np.ndarray, targets: dict[str, np.ndarray]) -> 
     for k, (label, values) in enumerate(targets.items()):
         ax.plot(updates, values, color=OKABE_ITO[k], linewidth=LINE if k == 0 else 1, label=label, zorder=4 - k)
     ax.set(xlabel="updates of the critic", ylabel="Q, arbitrary units")
-    for line in style.legend(ax, loc="lower right").get_lines():
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2, "columnspacing": 1.2}
+    for line in style.legend(ax, **above).get_lines():
         line.set_linewidth(LINE)
+    spread = ", ".join(f"{label}: {np.std(np.diff(values)):.2g}" for label, values in {"the critic": critic, **targets}.items())
+    figure.alt = f"Estimates over {len(critic):,} updates; standard deviation of the change in one update, {spread}."
     return figure
 
 
@@ -254,12 +273,18 @@ def plot_to_go(recordings: dict[str, Recording]) -> "Figure":
         ax.plot(run.seconds, distance[-1], "X" if run.fell else "o", color=color, markeredgecolor=INK, markersize=9, zorder=3)
     ax.set(xlabel="time (s)", ylabel="distance to the target (m)")
     ax.set_ylim(bottom=0)
-    style.legend(ax, loc="upper right")
+    style.legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(recordings), 3), columnspacing=1.2)
+    ends = "; ".join(
+        f"{label}, {run.distance_to_target[-1]:.1f} m after {run.seconds:.1f} s" for label, run in recordings.items()
+    )
+    figure.alt = f"Distance to the target over time; at the end: {ends}."
     return figure
 
 
 def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "Figure":
     """Paths seen from above, with their targets, which are numbered if a recording has several.
+
+    A star is filled if the ant reached that target, and hollow otherwise.
 
     Args:
         recordings: a `Recording` or a list of them.
@@ -268,37 +293,95 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
     from matplotlib.lines import Line2D
 
     recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
-    figure, ax = style.figure(6, 6) if ax is None else (ax.figure, ax)
-    figure.set_facecolor("white")
-    style.style_axes(ax)
-    for run, color in zip(recordings, itertools.cycle(OKABE_ITO)):
+    targets = [_near_points(run) for run in recordings]
+    everything = np.concatenate([*(run.path for run in recordings), *targets])
+    low, extent = everything.min(axis=0), np.ptp(everything, axis=0)
+    if ax is None:  # as high as what is on the map, so that no part of the figure is empty
+        figure, ax = style.figure(6, np.clip(1.2 + 5 * extent[1] / max(extent[0], 1e-9), 2.6, 7))
+    else:
+        figure = ax.figure
+        figure.set_facecolor("white")
+        style.style_axes(ax)
+    star = 17 if max(map(len, targets)) < 8 else 12
+    kinds = {"start": ("o", "none", 12), "end": ("o", "grey", 7)}
+    for run, points, color in zip(recordings, targets, itertools.cycle(OKABE_ITO)):
         ax.plot(*run.path.T, color=color, linewidth=LINE)
-        ax.plot(*run.path[0], "o", color="white", markeredgecolor="black", markersize=8, zorder=3)
-        ax.plot(*run.path[-1], "X" if run.fell else "o", color=color, markeredgecolor="black", markersize=10, zorder=4)
-        for k, target in enumerate(run.points):
-            if np.linalg.norm(target - run.path[0]) < 500:  # the stock ant's target is a kilometre away
-                ax.plot(*target, "*", color=color, markeredgecolor="black", markersize=17, zorder=2)
-                if len(run.points) > 1:
-                    offset = 15 * _outward(np.vstack([run.path[0], run.points]), k + 1)
-                    look = {"ha": "center", "va": "center", "fontsize": SMALL, "weight": "bold", "zorder": 5}
-                    ax.annotate(f"{k + 1}", target, offset, textcoords="offset points", **look)
-    kinds = {"start": ("o", "white", 8), "end": ("o", "grey", 10), "fell": ("X", "grey", 10), "target": ("*", "grey", 15)}
+        for k, target in enumerate(points):
+            reached = k < run.points_reached or (len(run.points) == 1 and run.reached)
+            kind = f"target {'' if reached else 'not '}reached"
+            kinds[kind] = ("*", "grey" if reached else "white", 14)
+            look = {"color": color if reached else "white", "markeredgecolor": "black" if reached else color}
+            ax.plot(*target, "*", markersize=star, zorder=2.5, **look)
+        end = {"color": color, "markeredgecolor": "black", "zorder": 4}
+        ax.plot(*run.path[-1], "X" if run.fell else "o", markersize=10 if run.fell else 7, **end)
+        if run.fell:
+            kinds["fell"] = ("X", "grey", 10)
+    for run in recordings:
+        ax.plot(*run.path[0], "o", color="none", markeredgecolor="black", markersize=12, markeredgewidth=1.5, zorder=5)
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=color, markeredgecolor="black", markersize=size, label=label)
         for label, (marker, color, size) in kinds.items()
     ]
-    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 4, "columnspacing": 1.2, "handletextpad": 0.2}
+    columns = 4 if len(handles) < 5 else 3
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns, "columnspacing": 1.0, "handletextpad": 0.1}
     style.legend(ax, handles=handles, **above)
+    around = 0.07 * extent.max()  # as data, because `margins` gives way where the aspect asks for it
+    ax.update_datalim([low - around, low + extent + around])
+    ax.margins(0)
     ax.set_aspect("equal", adjustable="datalim")
-    ax.margins(0.08)
     ax.set(xlabel="x (m)", ylabel="y (m)")
+    for run, points in zip(recordings, targets, strict=True):
+        if len(points) > 1:
+            _number(ax, run.path, points, star)
+    figure.alt = f"{'Path' if len(recordings) == 1 else 'Paths'} from above: {'; '.join(map(describe_recording, recordings))}."
     return figure
 
 
-def _outward(corners, k):
-    """A unit vector away from both lines that meet in corner `k` of a path, so that a number there covers neither."""
-    differences = [corners[k] - corners[j] for j in (k - 1, k + 1) if j < len(corners)]
-    outward = sum(difference / max(np.linalg.norm(difference), 1e-9) for difference in differences)
-    if np.linalg.norm(outward) < 0.1:  # the path is straight there
-        outward = np.array([-differences[0][1], differences[0][0]])
-    return outward / max(np.linalg.norm(outward), 1e-9)
+def _near_points(run):
+    """The targets of a recording that fit on a map, (N, 2).  The stock ant's is a kilometre away."""
+    return run.points[np.linalg.norm(run.points - run.path[0], axis=1) < 500]
+
+
+def _number(ax, path, points, star):
+    """Writes its number next to each point: where it covers the least of stars, path and other numbers."""
+    figure = ax.figure
+    figure.draw_without_rendering()  # fixes the scale
+    to_pixels, point = ax.transData, figure.dpi / 72
+    ways = to_pixels.transform(path)
+    stars = to_pixels.transform(np.vstack([points, path[:1]]))
+    width, height, angles = 0.64 * SMALL * point, 0.8 * SMALL * point, np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    placed = np.empty((0, 4))
+    for k, at in enumerate(stars[:-1]):
+        half = np.array([width * len(f"{k + 1}"), height]) / 2 + point
+        best = None
+        for distance in (0.62 * star + 5, 0.62 * star + 9, 0.62 * star + 14, 0.62 * star + 20):
+            for angle in angles:
+                offset = (distance * point + half[0] - half[1] * 0.8) * np.array([np.cos(angle), 0])
+                offset[1] = distance * point * np.sin(angle)
+                center = at + offset
+                numbers = (np.abs(placed[:, :2] - center) < half + placed[:, 2:]).all(axis=1).sum()
+                under = (np.abs(stars - center) < half + 0.42 * star * point).all(axis=1).sum()
+                crossed = (np.abs(ways - center) < half + point).all(axis=1).any()
+                cost = 100 * numbers + 100 * under + 30 * crossed + distance
+                if best is None or cost < best[0]:
+                    best = cost, offset, center
+        placed = np.vstack([placed, [*best[2], *half]])
+        look = {"ha": "center", "va": "center", "fontsize": SMALL, "weight": "bold", "color": INK, "zorder": 6}
+        ax.annotate(f"{k + 1}", points[k], best[1] / point, textcoords="offset points", annotation_clip=False, **look)
+
+
+def describe_recording(run: Recording) -> str:
+    """A recording in words, as part of a sentence: its environment, its targets, and how it ended."""
+    points, time = run.points, f"after {run.seconds:.1f} s"
+    if len(points) > 1:
+        text = f"an ant in {run.env} reaches {run.points_reached} of {len(points)} points in {run.seconds:.1f} s"
+        return f"{text} and falls" if run.fell else text
+    x, y = np.round(points[0].astype(float), 1) + 0.0  # + 0.0 turns -0 into 0
+    near = run.distance_to_target <= REACHED
+    if run.fell:
+        end = f"falls {time}, {run.distance:.1f} m from its start"
+    elif near.any():
+        end = f"reaches it after {run.dt * np.argmax(near):.1f} s"
+    else:
+        end = f"is {run.distance:.1f} m from its start {time}, and does not reach it"
+    return f"an ant in {run.env}, target ({x:g}, {y:g}), {end}"

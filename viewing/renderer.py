@@ -22,8 +22,11 @@ with quiet():
     import pybullet
     import pybullet_data
 
-FOG = 15.0
-"""Distance at which the ground fades into the sky, in metres.  A target beyond it is shown by an arrow."""
+FOG = 20.0
+"""Distance at which the ground fades into the sky, in metres.  An arrow points to a target beyond it."""
+
+SIGHT = 40.0
+"""Distance up to which a target has its flag, in metres.  Beyond `FOG` there is an arrow as well, because the flag is small."""
 
 
 class Camera:
@@ -41,7 +44,7 @@ class Camera:
             both in homogeneous coordinates.
     """
 
-    fov, pitch, distance = np.radians(38), np.radians(24), 4.6
+    fov, pitch, distance = np.radians(38), np.radians(18), 4.6  # so the horizon is just in the frame, and with it far flags
 
     def __init__(self, path: np.ndarray, width: int, height: int, yaw: float) -> None:
         self.path, self.width, self.height = path, width, height
@@ -252,9 +255,10 @@ class Overlay:
         self.padding = self.text_size // 2
 
     def draw_trail(self, image: Image.Image, step: int) -> None:
-        """Draws the torso's path so far on the ground."""
+        """Draws the torso's path so far on the ground, as far as the ground is seen."""
         path = self.recording.torso[np.unique(np.r_[0 : step + 1 : 3, step])].astype(float)
         path[:, 2] = 0
+        path[np.linalg.norm(path[:, :2] - self.camera.path[step], axis=1) > FOG] = np.nan
         if len(path) > 1:
             self._fill(image, step, TRAIL, lines=[path], width=max(2, self.camera.height / 110))
 
@@ -278,7 +282,14 @@ class Overlay:
         ahead = (target - ant) / max(np.linalg.norm(target - ant), 1e-6)
         side = np.array([-ahead[1], ahead[0], 0])
         outline = [(1.3, 0.07), (1.75, 0.07), (1.75, 0.22), (2.15, 0), (1.75, -0.22), (1.75, -0.07), (1.3, -0.07)]
-        self._fill(image, step, TARGET, polygons=[np.array([ant + a * ahead + b * side for a, b in outline])])
+        arrow = np.array([a * ahead + b * side for a, b in outline])
+        left, top, right, bottom = self._box(3)  # of the numbers
+        for scale in np.linspace(1, 0.5, 26):  # nearer to the ant and smaller, if it were cut off or behind the numbers
+            x, y = self.camera.project(ant + scale * arrow, step)[0].T
+            behind = (x.max() > left) & (x.min() < right + 4) & (y.max() > top - 4)
+            if x.min() > 2 and x.max() < image.width - 2 and y.min() > 2 and y.max() < image.height - 2 and not behind:
+                break
+        self._fill(image, step, TARGET, polygons=[ant + scale * arrow])
 
     def draw_map(self, image: Image.Image, step: int) -> None:
         """Draws a map of the path in a corner, oriented as the camera: points reached blue, the next one green, others grey."""
@@ -304,8 +315,18 @@ class Overlay:
         draw.rectangle((0, 0, size - 1, size - 1), outline=DARK_TILE, width=oversampling)
         image.paste(plan.reduce(oversampling), (self.camera.width - pad - side, pad))
 
-    def draw_text(self, image: Image.Image, step: int) -> None:
-        """Writes the title at the top, and at the bottom time, speed, and the distance from the start or the next point."""
+    def _ends(self, words):
+        """Where each of the words at the bottom ends, in pixels: fixed, so that the numbers do not jump."""
+        columns = [3.8, 7.9, 12.3, 16.3] if len(self.points) > 1 else [3.2, 7.3, 11.0, 15.0]
+        return self.padding + self.text_size * np.array(columns)[:words]
+
+    def _box(self, words):
+        """Left, top, right and bottom of the box around these words, in pixels."""
+        bottom = self.camera.height - self.padding
+        return self.padding, bottom - 1.7 * self.text_size, self._ends(words)[-1] + self.padding, bottom
+
+    def draw_text(self, image: Image.Image, step: int, note: str = "") -> None:
+        """Writes title and note at the top, and at the bottom time, speed, and the distance from the start or the next point."""
         run, path, many = self.recording, self.camera.path, len(self.points) > 1
         before, after = max(step - 8, 0), min(step + 8, run.length)
         speed = np.linalg.norm(path[after] - path[before]) / max(after - before, 1) / run.dt
@@ -314,17 +335,15 @@ class Overlay:
         words = [f"{step * run.dt:.1f} s", f"{speed:.1f} m/s", f"point {point}" if many else f"{distance:.1f} m"]
         if step == run.length and (run.fell or run.distance_to_target[-1] <= REACHED):
             words.append("fell" if run.fell else "reached")
-        draw, size, pad, bottom = ImageDraw.Draw(image), self.text_size, self.padding, self.camera.height - self.padding
+        draw, size, pad, box = ImageDraw.Draw(image), self.text_size, self.padding, self._box(len(words))
         font = ImageFont.load_default(size)
-        columns = [3.8, 7.9, 12.3, 16.3] if many else [3.2, 7.3, 11.0, 15.0]  # fixed, so that the numbers do not jump
-        ends = pad + size * np.array(columns)[: len(words)]
-        draw.rounded_rectangle((pad, bottom - 1.7 * size, ends[-1] + pad, bottom), pad, fill=SKY)
-        for word, end in zip(words, ends, strict=True):
-            draw.text((end, bottom - 0.85 * size), word, fill=INK, font=font, anchor="rm")
-        if self.title:
-            width = draw.textlength(self.title, font=font)
+        draw.rounded_rectangle(box, pad, fill=SKY)
+        for word, end in zip(words, self._ends(len(words)), strict=True):
+            draw.text((end, box[3] - 0.85 * size), word, fill=INK, font=font, anchor="rm")
+        if title := ", ".join(filter(None, (self.title, note))):
+            width = draw.textlength(title, font=font)
             draw.rounded_rectangle((pad, pad, 3 * pad + width, pad + 1.7 * size), pad, fill=SKY)
-            draw.text((2 * pad, pad + 0.85 * size), self.title, fill=INK, font=font, anchor="lm")
+            draw.text((2 * pad, pad + 0.85 * size), title, fill=INK, font=font, anchor="lm")
 
     def _fill(self, image, step, color, polygons=(), lines=(), width=1.0):
         """Fills polygons and draws lines, (N, 3) points of the world each.  Twice the resolution makes their edges smooth."""
@@ -358,21 +377,27 @@ class Renderer:
         self.ant = Ant(recording, self.camera)
         self.overlay = Overlay(recording, self.camera, title)
 
-    def render(self, step: int) -> Image.Image:
-        """The state after `step` steps, or the last one if the recording is shorter, as an RGB image."""
+    def render(self, step: int, note: str = "") -> Image.Image:
+        """The state after `step` steps, or the last one if the recording is shorter, as an RGB image.
+
+        Args:
+            step: number of steps.
+            note: text after the title, such as the speed of a film.
+        """
         step = min(step, self.recording.length)
         image = Image.fromarray(self.ground.render(step))
         target = np.array([*self.recording.targets[step], 0.0])
         (target_x, target_y), target_depth = (v[0] for v in self.camera.project([target], step))
-        near = np.linalg.norm(target[:2] - self.camera.path[step]) < FOG
-        visible = near and -20 < target_x < image.width + 20 and 0 < target_y < image.height + 20
+        distance = np.linalg.norm(target[:2] - self.camera.path[step])
+        visible = distance < SIGHT and -20 < target_x < image.width + 20 and 0 < target_y < image.height + 20
+        arrow = not visible or distance > FOG
         ant_depth = self.camera.project(self.recording.torso[step : step + 1], step)[1][0]
 
         self.ant.set_pose(step)
         self.overlay.draw_trail(image, step)
         if visible:
             self.overlay.draw_circle(image, step, target)
-        elif not self.recording.shapes:
+        if arrow and not self.recording.shapes:
             self.overlay.draw_arrow(image, step, target)
         self.ant.draw_shadow(image, step)
         if visible and target_depth >= ant_depth:
@@ -380,9 +405,9 @@ class Renderer:
         self.ant.draw(image, step)
         if visible and target_depth < ant_depth:
             self.overlay.draw_flag(image, step, target)
-        if not visible and self.recording.shapes:  # which would hide an arrow on the floor
+        if arrow and self.recording.shapes:  # which would hide an arrow on the floor
             self.overlay.draw_arrow(image, step, target)
         if len(self.overlay.points) > 1:
             self.overlay.draw_map(image, step)
-        self.overlay.draw_text(image, step)
+        self.overlay.draw_text(image, step, note)
         return image

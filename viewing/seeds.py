@@ -290,10 +290,15 @@ def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None
         ax.fill_between(steps / 1e6, low, high, color=color, alpha=0.18, linewidth=0)
         ax.plot(steps / 1e6, iqm(returns), color=color, linewidth=3, label=_label(label, loaded))
     if threshold is not None:
-        ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--")
+        ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"threshold, {threshold:,.0f}")
     ax.set(xlabel="environment steps (millions)", ylabel="mean return of an evaluation")
-    _title(ax, "Interquartile mean", loaded)
-    style.legend(ax, loc="best")
+    _title(ax, "Interquartile mean and 95 % interval", loaded)
+    style.legend(ax, loc="lower right")
+    ends = []
+    for label, curves in loaded.items():
+        steps, returns = at_common_steps(curves)
+        ends.append(f"{label or 'mean'}, {iqm(returns)[-1]:,.0f} after {steps[-1]:,.0f} steps")
+    figure.alt = f"Learning curves of {_count(sum(map(len, loaded.values())))}; interquartile means: {'; '.join(ends)}."
     return figure
 
 
@@ -322,9 +327,19 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
         heights = fraction[np.searchsorted(steps, ends, side="right") - 1]
         ax.plot(ends / 1e6, heights, color=color, linestyle="", marker="|", markersize=12, markeredgewidth=LINE)
     ax.set(xlabel="environment steps (millions)", ylabel="fraction of runs", ylim=(-0.03, 1.03))
+    if any(solved_row(curve, threshold) is None for curves in loaded.values() for curve in curves):
+        ax.plot([], [], color=GREY, linestyle="", marker="|", markersize=12, markeredgewidth=LINE, label="a run ended unsolved")
     ax.set_xlim(left=0)
-    _title(ax, f"Solved: mean return of {threshold:,.0f}, twice in a row", loaded)
-    style.legend(ax, loc="best")
+    _title(ax, f"Solved: {threshold:,.0f}, twice in a row", loaded)
+    style.legend(ax, loc="upper left")
+    counts = [
+        f"{label or 'of all'}, {sum(solved_row(curve, threshold) is not None for curve in curves)} of {len(curves)}"
+        for label, curves in loaded.items()
+    ]
+    figure.alt = (
+        f"The fraction of runs that are solved, a mean return of {threshold:,.0f} twice in a row, over environment steps; after "
+        f"{horizon:,.0f} steps: {'; '.join(counts)}."
+    )
     return figure
 
 
@@ -362,7 +377,11 @@ def plot_values(groups: Mapping[str, np.ndarray], what: str) -> "Figure":
             ax.plot(values, np.full(len(values), k), color=color, linestyle="", marker="o", markersize=5, alpha=0.7)
     ax.set_yticks(range(len(groups)), [_label(label, groups) for label in groups])
     ax.set(xlabel=what, ylim=(len(groups) - 0.5, -0.5))
-    _title(ax, "Interquartile mean", groups)
+    _title(figure, "Interquartile mean and 95 % interval", groups)
+    means = "; ".join(
+        f"{label}, {_with_interval(iqm(values), *bootstrap_interval(iqm, values))}" for label, values in groups.items()
+    )
+    figure.alt = f"Interquartile means, {what}: {means}."
     return figure
 
 
@@ -387,14 +406,17 @@ def plot_improvement(
         _check_label(against, loaded)
         pairs = [(label, against) for label in loaded if label != against]
     figure, ax = style.figure(6.4, 1.8 + 0.5 * len(pairs))
+    found = []
     for k, (a, b) in enumerate(pairs):
         chance, low, high, _ = improvement(loaded[a], loaded[b], what, threshold)
+        found.append(f"{a} better than {b}, {_with_interval(chance, low, high, digits=2)}")
         ax.plot([low, high], [k, k], color=OKABE_ITO[0], linewidth=8, alpha=0.3, solid_capstyle="butt")
         ax.plot([chance] * 2, [k - 0.25, k + 0.25], color=OKABE_ITO[0], linewidth=3)
     ax.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     ax.set_yticks(range(len(pairs)), [f"{_label(a, loaded)}\nbetter than {_label(b, loaded)}" for a, b in pairs])
-    ax.set(xlabel=f"probability ({WHAT.get(what, what)})", xlim=(-0.02, 1.02), ylim=(len(pairs) - 0.5, -0.5))
-    _title(ax, "Probability of improvement", loaded)
+    ax.set(xlabel="probability", xlim=(-0.02, 1.02), ylim=(len(pairs) - 0.5, -0.5))
+    _title(figure, f"Probability of improvement and 95 % interval\n{WHAT.get(what, what)}", loaded)
+    figure.alt = f"Probability of improvement, {WHAT.get(what, what)}: {'; '.join(found)}."
     return figure
 
 
@@ -442,8 +464,9 @@ def _count(seeds):
     return f"{seeds} seed{'s' if seeds > 1 else ''}"
 
 
-def _title(ax, text, groups):
-    """A title with the number of seeds."""
+def _title(owner, text, groups):
+    """A title with the number of seeds, of axes or, where labels take much of the width, of the whole figure."""
     counts = sorted({len(curves) for curves in groups.values()})
     seeds = f"{counts[0]} to {_count(counts[-1])}" if len(counts) > 1 else _count(counts[0])
-    ax.set_title(f"{text} ({seeds}{' each' if len(groups) > 1 else ''})", fontsize=style.MEDIUM, color=style.INK)
+    write = owner.set_title if hasattr(owner, "set_title") else owner.suptitle
+    write(f"{text} ({seeds}{' each' if len(groups) > 1 else ''})", fontsize=style.MEDIUM, color=style.INK)

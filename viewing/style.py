@@ -3,8 +3,9 @@
     figure, ax = style.figure(width=6, height=4)
     ax.plot(x, y, color=OKABE_ITO[0])
 
-Figures are white, so that they can be read on light and dark pages, and their text is large enough for a phone.  Matplotlib is
-imported with the first figure, because an animation does not need it.
+A figure is a white card with round corners, and their outside is transparent: on a light page the card does not show, on a dark
+one it looks meant.  Without the card, text and lines would need colours that are faint on both.  Text is large enough for a phone.
+Matplotlib is imported with the first figure, because an animation does not need it.
 """
 
 import functools
@@ -52,6 +53,9 @@ SMALL, MEDIUM, LARGE = 12, 13, 14
 LINE = 2.2
 """Width of a main line, in points."""
 
+CORNER, MARGIN = 0.1, 0.1
+"""Radius of a figure's corners, and its margin, in inches."""
+
 
 def describe(figure: "Figure") -> str:
     """What a figure shows, for readers who cannot see it: its attribute `alt`, or the titles, labels and legends in it."""
@@ -64,7 +68,7 @@ def describe(figure: "Figure") -> str:
     parts = [figure.get_suptitle()]
     for ax in figure.axes:
         x, y = ax.get_xlabel(), ax.get_ylabel()
-        parts += [ax.get_title(), f"{y} over {x}" if x and y else x or y, shown(ax.get_legend())]
+        parts += [ax.get_title(), ax.get_title(loc="left"), f"{y} over {x}" if x and y else x or y, shown(ax.get_legend())]
     parts += map(shown, figure.legends)
     sentences = dict.fromkeys(" ".join(part.split()) for part in parts if part.strip())  # each once, in this order
     return ". ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
@@ -75,7 +79,8 @@ def mimebundle(figure: "Figure", include: Any = None, exclude: Any = None) -> tu
     from IPython.core.pylabtools import print_figure
 
     alt = describe(figure)
-    return {"image/png": print_figure(figure), "text/plain": alt}, {"image/png": {"alt": alt}}
+    png = print_figure(figure, bbox_inches=None)  # cutting the margins off would cut the corners off
+    return {"image/png": png, "text/plain": alt}, {"image/png": {"alt": alt}}
 
 
 @functools.cache
@@ -86,8 +91,8 @@ def figure_class() -> type["Figure"]:
     return type("DescribedFigure", (Figure,), {"_repr_mimebundle_": mimebundle})
 
 
-def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple["Figure", Any]:
-    """A white figure with axes in this style.  A notebook shows it once, as the value of a cell.
+def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple[Any, Any]:
+    """A white card with axes in this style.  A notebook shows it once, as the value of a cell.
 
     Args:
         width, height: in inches.  Text is too small on a phone if the figure is wider than 6.5.
@@ -95,14 +100,20 @@ def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int 
         **subplots: for `matplotlib.pyplot.subplots`, such as `subplot_kw={"projection": "polar"}`.
 
     Returns:
-        the Matplotlib figure and its axes, one or an array as from `subplots`.
+        the Matplotlib figure, whose attribute `alt` is for a description, and its axes, one or an array as from `subplots`.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.patches import FancyBboxPatch
 
+    made: Any
     made, axes = plt.subplots(
         rows, columns, figsize=(width, height), layout="constrained", facecolor="white", FigureClass=figure_class(), **subplots
     )
     plt.close(made)  # otherwise a notebook shows it a second time
+    made.get_layout_engine().set(w_pad=MARGIN, h_pad=MARGIN)
+    made.patch = FancyBboxPatch(
+        (0, 0), width, height, f"round,pad=0,rounding_size={CORNER}", fc="white", ec="none", transform=made.dpi_scale_trans
+    )
     for ax in made.axes:
         style_axes(ax)
     return made, axes
