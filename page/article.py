@@ -67,7 +67,7 @@ def write_article(site: Path, notebook: Path = REPO_ROOT / "ModifyingRL.ipynb") 
         notebook: the article.
     """
     cells = nbformat.read(notebook, as_version=4)
-    cells.cells = [cell for cell in cells.cells if not cell.source.startswith("# For Google Colab alone")]
+    cells.cells = [cell for cell in cells.cells if "colab" not in cell.metadata.get("tags", [])]  # set-up for Google Colab
     title = re.search(r"(?m)^# (.+)$", cells.cells[0].source)
     formulas: list[tuple[str, bool]] = []
 

@@ -16,19 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CELL_ID = "colab"
 CELL = """\
-# For Google Colab alone: fetches the rest of the repository and installs what Colab lacks. Everywhere else it does nothing.
-import sys
-from pathlib import Path
-
-if "google.colab" in sys.modules and not Path("TD3.py").exists():
-    address = {}
-    !git clone --quiet --depth 1 "{{address}}" ant
-    if not Path("ant/TD3.py").exists():
-        raise SystemExit(f"Nothing came from {{address!r}}: run this cell again with the repository's address on GitHub.")
-    %cd -q ant
-    !{{sys.executable}} scripts/make.py colab
-    sys.path.insert(0, "")"""
-QUESTION = 'input("The address of this repository, like https://github.com/OWNER/NAME: ")'
+if "google.colab" in str(get_ipython()):  # prepares Google Colab; elsewhere it does nothing
+    !test -e {folder} || git clone -q --depth 1 "{address}" {folder}
+    if _exit_code:
+        raise SystemExit("Nothing was fetched. Run this cell again with the repository's address.")
+    %run {folder}/scripts/colab.py"""
+FOLDER = "/content/ant"  # /content is where a notebook on Colab starts
+# IPython puts the value of an expression in braces into the command. The question has no colon, which would end the expression.
+QUESTION = "{input('Address on GitHub? ')}"
 
 COLAB = "https://colab.research.google.com/github/"
 IMAGES = {
@@ -57,7 +52,7 @@ def set_address(pyproject, url):
 
 def put_cell(notebook, url):
     """Puts the cell below the title of a notebook, as read by `json`, or renews its source."""
-    source = CELL.format(f'"{url}"' if url else QUESTION).splitlines(keepends=True)
+    source = CELL.format(address=url or QUESTION, folder=FOLDER).splitlines(keepends=True)
     for cell in notebook["cells"]:
         if cell.get("id") == CELL_ID:
             cell["source"] = source

@@ -166,7 +166,7 @@ def main(target="help", *arguments):
         return print("\n".join(f"  {name:<11} {values[0]}" for name, values in TARGETS.items()))
     if target == "--check":
         return unsuitable()
-    if target in ("colab", "binder"):  # the first cell of the notebooks, and .binder/postBuild
+    if target in ("colab", "binder"):  # scripts/colab.py and .binder/postBuild
         wrong = unsuitable(needs_venv=False)
         return wrong or pip_install(sys.executable, colab_pins() if target == "colab" else read_pins("binder"))
     if target not in TARGETS:

@@ -2,13 +2,16 @@
 
 import copy
 import json
+import os
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
-from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -17,24 +20,53 @@ import launch_buttons  # noqa: E402
 import make  # noqa: E402
 
 URL = "https://github.com/OWNER/NAME"
+on_linux = pytest.mark.skipif(os.name == "nt", reason="Colab runs on Linux")
 NOTEBOOKS = sorted(ROOT.glob("*.ipynb"))
+MAKE = """import pathlib, sys
+(pathlib.Path(__file__).parent.parent / "calls").open("a").write(" ".join(sys.argv[1:]) + "\\n")
+sys.exit("pip says no" if pathlib.Path("broken").exists() else None)
+"""
 README = "# Title\n\n[![Open an old badge\n\nText.\n"
 
 
-class Shell:
-    """Stands for IPython: keeps what it is told instead of doing it, but a clone leaves a file where it is looked for."""
+class Shell(InteractiveShell):
+    """IPython as on Colab, where the name of its class begins with google.colab."""
 
-    def __init__(self):
-        self.told = []
 
-    def system(self, command):
-        self.told.append("!" + command)
-        if URL in command:
-            Path("ant").mkdir()
-            Path("ant/TD3.py").touch()
+@pytest.fixture
+def notebook(tmp_path, monkeypatch, request):
+    """A function (address, what the reader types) that runs the cell in IPython and returns the error that ends it, or None.
 
-    def run_line_magic(self, name, line):
-        self.told.append(f"%{name} {line}")
+    `notebook.folder` is where the cell puts the repository, `notebook.names` are the notebook's variables.
+    """
+    Shell.__module__ = getattr(request, "param", "google.colab._shell")
+    content = tmp_path / "content"
+    content.mkdir()
+    monkeypatch.chdir(content)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(launch_buttons, "FOLDER", str(content / "ant"))
+    shell = Shell(config=Config(HistoryManager={"enabled": False}))
+
+    def run(address=None, typed=None):
+        shell.user_ns["input"] = lambda question: typed
+        result = shell.run_cell(source(address))
+        return result.error_before_exec or result.error_in_exec
+
+    run.folder, run.names = content / "ant", shell.user_ns
+    return run
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """The address of a repository with our colab.py and a make.py that counts how often it is called."""
+    scripts = tmp_path / "origin" / "scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "colab.py").write_text((ROOT / "scripts" / "colab.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (scripts / "make.py").write_text(MAKE)
+    git = ["git", "-C", str(scripts.parent), "-c", "user.name=x", "-c", "user.email=x"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *arguments], check=True)
+    return scripts.parent.as_uri()
 
 
 def source(url):
@@ -44,22 +76,9 @@ def source(url):
     return "".join(notebook["cells"][1]["source"])
 
 
-def run_cell(url, answer=None):
-    """Runs the cell as a notebook does; what it told IPython, and the names it left behind.
-
-    IPython puts the value of `address` into the command; here it is `answer`, what the reader types.
-    """
-    shell = Shell()
-    names = {"get_ipython": lambda: shell, "input": lambda question: answer}
-    exec(TransformerManager().transform_cell(source(url)).replace("{address}", answer or URL), names)
-    return shell.told, set(names) - {"get_ipython", "input", "__builtins__"}
-
-
-@pytest.fixture
-def on_colab(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.chdir(tmp_path)
+def called(notebook):
+    """What make.py was called with, one line a call."""
+    return (notebook.folder / "calls").read_text().splitlines()
 
 
 # ------------------------------------------------------------------------------------------------------------ the cell
@@ -75,32 +94,54 @@ def test_each_notebook_has_the_cell_with_the_address_of_pyproject(path):
     assert first["id"] == launch_buttons.CELL_ID and first["outputs"] == []
 
 
-@pytest.mark.parametrize("url", [None, URL])
-def test_the_cell_does_nothing_elsewhere(url, monkeypatch, tmp_path):
-    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
-    monkeypatch.chdir(tmp_path)
-    before = sys.path[:]
-    told, names = run_cell(url)
-    assert told == [] and names <= {"sys", "Path"} and sys.path == before and not list(tmp_path.iterdir())
+@pytest.mark.parametrize("address", [None, URL])
+@pytest.mark.parametrize("notebook", ["ipykernel.zmqshell"], indirect=True)
+def test_elsewhere_the_cell_does_nothing_and_prints_nothing(notebook, address, capfd):
+    folder, path, names = Path.cwd(), sys.path[:], set(notebook.names)
+    assert notebook(address) is None
+    assert Path.cwd() == folder and not list(folder.iterdir()) and sys.path == path
+    assert set(notebook.names) == names | {"input"} and capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("url, answer", [(URL, None), (None, URL)])
-def test_on_colab_the_cell_fetches_then_enters_then_installs(on_colab, url, answer):
-    told, _ = run_cell(url, answer)
-    assert told[:2] == [f'!git clone --quiet --depth 1 "{URL}" ant', "%cd -q ant"]
-    assert told[2].endswith("scripts/make.py colab") and len(told) == 3
-    assert sys.path[0] == ""
+@pytest.mark.parametrize("address", [None, URL])
+def test_the_cell_is_short_and_no_wider_than_the_page(address):
+    lines = source(address).splitlines()
+    assert len(lines) == 5 and max(map(len, lines)) <= 100
 
 
-def test_run_again_on_colab_the_cell_does_nothing(on_colab, tmp_path):
-    (tmp_path / "TD3.py").touch()  # the folder that it entered before
-    assert run_cell(URL)[0] == []
+@on_linux
+@pytest.mark.parametrize("typed", [False, True])
+def test_on_colab_the_cell_fetches_the_repository_installs_and_enters_it(notebook, repository, typed):
+    assert notebook(None, repository) is None if typed else notebook(repository) is None
+    assert called(notebook) == ["colab"] and Path.cwd() == notebook.folder and sys.path[0] == str(notebook.folder)
 
 
-@pytest.mark.parametrize("answer", ["nonsense", "https://github.com/OWNER/OTHER"])
-def test_on_colab_with_a_wrong_address_the_cell_ends_in_a_sentence(on_colab, answer):
-    with pytest.raises(SystemExit, match=f"Nothing came from '{answer}': run this cell again with"):
-        run_cell(None, answer)
+@on_linux
+def test_run_again_on_colab_the_cell_changes_nothing(notebook, repository, capfd):
+    assert notebook(repository) is None
+    path = sys.path[:]
+    assert notebook(repository) is None
+    assert called(notebook) == ["colab"] * 2 and Path.cwd() == notebook.folder and sys.path == path
+    assert capfd.readouterr() == ("Installing what Colab lacks. This takes a while the first time.\n" * 2, "")
+
+
+@on_linux
+@pytest.mark.filterwarnings("ignore:To exit")  # IPython's remark on every SystemExit
+def test_on_colab_with_a_wrong_address_the_cell_ends_in_a_sentence_and_can_be_run_again(notebook, repository):
+    error = notebook(None, repository + "-elsewhere")
+    assert isinstance(error, SystemExit) and str(error).startswith("Nothing was fetched. Run this cell again with")
+    assert not notebook.folder.exists()
+    assert notebook(None, repository) is None and called(notebook) == ["colab"]
+
+
+@on_linux
+def test_on_colab_a_failed_installation_ends_in_a_sentence_below_the_message_of_pip(notebook, repository, capfd):
+    Path("broken").touch()
+    notebook(repository)
+    out, err = capfd.readouterr()
+    assert "pip says no\n" in out and "The installation failed, for the reason above. Run this cell again." in out + err
+    Path("broken").unlink()
+    assert notebook(repository) is None and Path.cwd() == notebook.folder
 
 
 @pytest.mark.parametrize("title", [True, False])
@@ -113,7 +154,7 @@ def test_the_cell_is_put_in_once_below_the_title_and_its_source_renewed(title):
     launch_buttons.put_cell(notebook, URL + "2")
     cell = notebook["cells"][title]
     assert len(notebook["cells"]) == title + 2 and cell["execution_count"] == 1
-    assert f'    address = "{URL}2"\n' in cell["source"]
+    assert f' "{URL}2" ' in cell["source"][1]
 
 
 # --------------------------------------------------------------------------------------------- the address, the badges

@@ -1,6 +1,7 @@
 """The set-up: one list of pins that the other files repeat, and one script that installs it."""
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import os
@@ -134,14 +135,22 @@ TOOLS = {
 FOLDERS = ["benchmarks", "envs", "page", "tests", "training", "viewing"]
 
 
+@functools.cache
+def texts(pattern):
+    """The files of a pattern, each read once, without the pictures of notebooks."""
+    paths = [path for path in ROOT.glob(pattern) if path != Path(__file__)]
+    return [re.sub(r"\"image/png\": .*", "", path.read_text("utf-8")) for path in paths]
+
+
 @pytest.mark.parametrize("name", sorted(pins(*EXTRAS, applying=False)))
 def test_pinned_package_is_used(name):
     files, use = TOOLS.get(name, ("", ""))
     if not files:  # in a notebook, a line of code begins after a quote
         use = rf"(?m)^[ \t]*\"?[ ]*(?:import|from) {re.escape(IMPORTED_AS.get(name, name))}\b"
     patterns = [files] if files else ["*.py", "*.ipynb", *(f"{folder}/*.py" for folder in FOLDERS)]
-    texts = [path.read_text("utf-8") for pattern in patterns for path in ROOT.glob(pattern) if path != Path(__file__)]
-    assert any(re.search(use, text) for text in texts), f"nothing uses {name}: drop its pin, or use it"
+    assert any(re.search(use, text) for pattern in patterns for text in texts(pattern)), (
+        f"nothing uses {name}: drop its pin, or use it"
+    )
 
 
 # --------------------------------------------------------------------------------------------- the Python that runs it
@@ -321,6 +330,23 @@ def test_lint_checks_or_repairs_and_looks_at_the_imports(arguments, checks):
 # ------------------------------------------------------------------------------------------------------ imports one way
 
 
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory):
+    """A function () -> the exit status of tach in a copy of the code, and that copy, in which tach finds nothing."""
+    pytest.importorskip("tach", reason="tach is installed by `make lint`")
+    folder = tmp_path_factory.mktemp("layers")
+    for pattern in ("*.py", "envs/*.py", "training/*.py", "viewing/*.py", "tach.toml"):
+        for path in ROOT.glob(pattern):
+            (folder / path.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(ROOT))
+
+    def check():
+        return run(folder, sys.executable, "-m", "tach", "check").returncode
+
+    assert check() == 0
+    return check, folder
+
+
 @pytest.mark.parametrize(
     "module, line",
     [
@@ -331,17 +357,14 @@ def test_lint_checks_or_repairs_and_looks_at_the_imports(arguments, checks):
         ("new.py", "import TD3"),
     ],
 )
-def test_tach_refuses_an_import_against_the_layers(tmp_path, module, line):
-    pytest.importorskip("tach", reason="tach is installed by `make lint`")
-    for pattern in ("*.py", "envs/*.py", "training/*.py", "viewing/*.py", "tach.toml"):
-        for path in ROOT.glob(pattern):
-            (tmp_path / path.relative_to(ROOT)).parent.mkdir(exist_ok=True)
-            shutil.copy(path, tmp_path / path.relative_to(ROOT))
-    tach = (sys.executable, "-m", "tach", "check")
-    assert run(tmp_path, *tach).returncode == 0
-    with (tmp_path / module).open("a") as file:
-        file.write(f"\n{line}\n")
-    assert run(tmp_path, *tach).returncode == 1
+def test_tach_refuses_an_import_against_the_layers(layers, module, line):
+    check, folder = layers
+    path = folder / module
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    path.write_text(f"{before or ''}\n{line}\n", encoding="utf-8")
+    found = check()
+    path.unlink() if before is None else path.write_text(before, encoding="utf-8")
+    assert found == 1
 
 
 # ----------------------------------------------------------------------------------------------- what a clone gives away
