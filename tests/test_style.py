@@ -27,13 +27,16 @@ def test_a_figure_is_white_and_its_text_is_large_enough_for_a_phone(projection):
 
 
 def test_a_figure_is_a_card_with_round_corners_on_any_page():
-    """As a notebook stores it: white, and transparent at the corners alone."""
+    """As a notebook stores it, and as a file: white, and transparent at the corners alone.  Also when it is drawn again, although
+    Matplotlib then gives the card new bounds."""
     made, ax = style.figure(3, 2)
     ax.plot([0, 1])
-    opacity = np.asarray(Image.open(io.BytesIO(made._repr_mimebundle_()[0]["image/png"])).convert("RGBA"))[..., 3]
-    assert opacity.shape == (200, 300)
-    assert [opacity[row, column] for row in (0, -1) for column in (0, -1)] == [0] * 4
-    assert (opacity[20:-20] == 255).all() and (opacity[:, 20:-20] == 255).all()
+    file = io.BytesIO()
+    made.savefig(file)
+    for stored in (made._repr_mimebundle_()[0]["image/png"], made._repr_mimebundle_()[0]["image/png"], file.getvalue()):
+        opacity = np.asarray(Image.open(io.BytesIO(stored)).convert("RGBA"))[..., 3]
+        assert [opacity[row, column] for row in (0, -1) for column in (0, -1)] == [0] * 4
+        assert (opacity[20:-20] == 255).all() and (opacity[:, 20:-20] == 255).all()
 
 
 def test_a_notebook_shows_a_figure_once():

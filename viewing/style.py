@@ -79,7 +79,7 @@ def mimebundle(figure: "Figure", include: Any = None, exclude: Any = None) -> tu
     from IPython.core.pylabtools import print_figure
 
     alt = describe(figure)
-    png = print_figure(figure, bbox_inches=None)  # cutting the margins off would cut the corners off
+    png = print_figure(figure)  # where Matplotlib's inline backend is active, it does the same
     return {"image/png": png, "text/plain": alt}, {"image/png": {"alt": alt}}
 
 
@@ -111,8 +111,10 @@ def figure(width: float = 6.0, height: float = 4.0, rows: int = 1, columns: int 
     )
     plt.close(made)  # otherwise a notebook shows it a second time
     made.get_layout_engine().set(w_pad=MARGIN, h_pad=MARGIN)
+    # In the figure's coordinates, because Matplotlib resets the card to (0, 0, 1, 1) when a figure was saved with a tight box.
+    corner = f"round,pad=0,rounding_size={CORNER / width}"
     made.patch = FancyBboxPatch(
-        (0, 0), width, height, f"round,pad=0,rounding_size={CORNER}", fc="white", ec="none", transform=made.dpi_scale_trans
+        (0, 0), 1, 1, corner, fc="white", ec="none", mutation_aspect=width / height, transform=made.transFigure
     )
     for ax in made.axes:
         style_axes(ax)
