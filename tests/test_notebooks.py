@@ -27,7 +27,13 @@ SMALL = {
         "steer_seconds": 1,
     },  # fmt: skip
     "TD3notebook-random_points.ipynb": {"max_timesteps": 10_400, "directions": 4, "animation_seconds": 0.3},
-    "TD3notebook.ipynb": {"hand_steps": 1_200, "max_timesteps": 10_400, "score_episodes": 2, "animation_seconds": 0.3},
+    "TD3notebook.ipynb": {
+        "args": {"policy": "TD3", "env": "AntBulletEnv-v0", "seed": 0, "max_timesteps": 10_800},
+        "hand_steps": 1_200,
+        "stages": [10_200, 10_500],
+        "score_episodes": 2,
+        "animation_seconds": 0.3,
+    },
 }
 
 LEAVES = {

@@ -27,6 +27,7 @@ from viewing.figures import (
     plot_angle_term,
     plot_classes,
     plot_estimates,
+    plot_losses,
     plot_paths,
     plot_smoothing,
     plot_target_networks,
@@ -49,6 +50,7 @@ from viewing.seeds import (
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
+    from matplotlib.figure import Figure
 
 __all__ = [
     "REPO_ROOT",
@@ -64,12 +66,14 @@ __all__ = [
     "load_policy",
     "make_env",
     "np",
+    "picture",
     "plot_angle_term",
     "plot_classes",
     "plot_curve",
     "plot_directions",
     "plot_estimates",
     "plot_improvement",
+    "plot_losses",
     "plot_paths",
     "plot_seeds",
     "plot_smoothing",
@@ -97,6 +101,23 @@ def set_up() -> None:
 
     torch.set_num_threads(1)
     get_ipython().run_line_magic("config", 'InlineBackend.print_figure_kwargs = {"facecolor": "white", "bbox_inches": "tight"}')
+
+
+def picture(env: Any, title: str) -> "Figure":
+    """What the camera of an environment sees now.
+
+    Args:
+        env: an environment that was made with `render_mode="rgb_array"` and has been reset.
+        title: what is to be seen; also the description for readers who cannot see it.
+    """
+    from viewing.style import figure
+
+    shown, ax = figure(4.2, 3.4)
+    ax.imshow(env.render())
+    ax.axis("off")
+    ax.set_title(title)
+    shown.alt = title  # type: ignore[attr-defined]
+    return shown
 
 
 def source(thing: Callable[..., Any] | type) -> "Markdown":
