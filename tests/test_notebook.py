@@ -8,7 +8,8 @@ from IPython.testing.globalipapp import start_ipython
 import override_ant
 import override_ant_random_points
 from viewing import notebook
-from viewing.notebook import diff, same_as, source, table
+from viewing.notebook import diff, make_env, picture, same_as, source, table
+from viewing.style import describe
 
 
 class Renamed(override_ant.MyAnt):
@@ -83,6 +84,15 @@ def test_source_and_tables_are_markdown():
     assert source(Renamed).data.startswith('```python\nclass Renamed(override_ant.MyAnt):\n    """The same ant')
     assert table([{"a": "1", "b": "x"}]).data.splitlines() == ["| a   | b   |", "|:----|:----|", "| 1   | x   |"]
     assert table([["1"]], ["a"]).data.splitlines()[0] == "| a   |"
+
+
+def test_a_picture_shows_what_the_camera_sees_with_a_description():
+    env = make_env("AntBulletEnv-v0", render_mode="rgb_array")
+    env.reset(seed=0)
+    figure = picture(env, "an ant in the air")
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), env.render())
+    env.close()
+    assert describe(figure) == "an ant in the air"
 
 
 def test_set_up_makes_figures_white():
