@@ -261,7 +261,7 @@ def plot_losses(losses: Sequence[Mapping[str, float]], first_step: int = 0) -> "
     mean = np.convolve(loss, np.ones(window) / window, "valid")
     top.semilogy(steps[window - 1 :], mean, color=OKABE_ITO[0], linewidth=LINE, label=f"mean of {window} updates")
     top.set(ylabel="critic loss")
-    style.legend(top, loc="upper right", ncols=2)
+    style.legend(top, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     bottom.plot(steps, Q, color=OKABE_ITO[1], linewidth=1.5)
     bottom.set(xlabel="environment steps", ylabel="Q, mean of a batch")
     return figure
