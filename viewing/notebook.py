@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from envs.bullet import quiet
 from envs.registry import make_env
-from override_ant import MyAntBulletEnv, MyWalkerBase
 from utils import REPO_ROOT, SCORE_SEED, eval_policy, load_policy
 from viewing.animation import animate, show
 from viewing.curves import plot_curve
@@ -46,6 +46,10 @@ from viewing.seeds import (
     read_groups,
     scores,
 )
+
+with quiet():
+    from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
+    from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -138,8 +142,8 @@ def same_as(mine: type, original: type, steps: int = 300) -> None:
     The two take the same random actions from the same seeds.  Where they differ first, the step and what differs are printed.
 
     Args:
-        mine, original: two classes of environments like `MyAntBulletEnv`, or two of robots like `MyAnt`, for which
-            `MyAntBulletEnv` is the environment.
+        mine, original: two classes of environments like `MyAntBulletEnv`, or two of robots like `MyAnt`, which are put into
+            upstream's environment.  They are made without arguments.
         steps: number of steps.
     """
     name = f"{original.__module__}.{original.__qualname__}"
@@ -148,10 +152,8 @@ def same_as(mine: type, original: type, steps: int = 300) -> None:
 
 
 def _environment(cls):
-    """An environment: of this class, or with a robot of this class."""
-    if not issubclass(cls, MyWalkerBase):
-        return cls()
-    return type("WithRobot", (MyAntBulletEnv,), {"make_robot": lambda self: cls(target=self.target)})()
+    """An environment: of this class, or upstream's with a robot of this class."""
+    return WalkerBaseBulletEnv(cls()) if issubclass(cls, WalkerBase) else cls()
 
 
 def _differences(a, b, steps):
@@ -159,7 +161,8 @@ def _differences(a, b, steps):
     rng = np.random.default_rng(0)
     for t in range(steps):
         if t % 100 == 0:
-            states = [env.reset(seed=t)[0] for env in (a, b)]
+            with quiet():  # Bullet prints when it connects
+                states = [env.reset(seed=t)[0] for env in (a, b)]
             if not np.array_equal(*states):
                 yield f"the state after reset(seed={t})"
         action = rng.uniform(-1, 1, a.action_space.shape).astype(np.float32)
