@@ -12,7 +12,7 @@ from conftest import ROOT
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
 SMALL = {
     "TD3notebook-MyAnt.ipynb": {
-        "max_timesteps": 10_400,
+        "args": {"env": "MyAntResetTargetBulletEnv-v0", "seed": 0, "max_timesteps": 10_400},
         "own_minutes": 0.1,
         "score_episodes": 2,
         "directions": 4,
