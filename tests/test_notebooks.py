@@ -27,6 +27,23 @@ SMALL = {
         "steer_seconds": 1,
     },  # fmt: skip
     "TD3notebook-random_points.ipynb": {"max_timesteps": 10_400, "directions": 4, "animation_seconds": 0.3},
+    "sweep.ipynb": {
+        "default_seeds": 2,
+        "seeds": 2,
+        "default_timesteps": 600,
+        "max_timesteps": 400,
+        "batch_sizes": [64],
+        "noises": [0.1],
+        "taus": [0.02],
+        "everywhere": {
+            "env": "InvertedPendulumBulletEnv-v0",
+            "num_envs": 2,
+            "start_timesteps": 100,
+            "eval_freq": 100,
+            "eval_episodes": 1,
+            "buffer_size": 5_000,
+        },
+    },
     "TD3notebook.ipynb": {"hand_steps": 1_200, "max_timesteps": 10_400, "score_episodes": 2, "animation_seconds": 0.3},
 }
 
@@ -36,6 +53,7 @@ LEAVES = {
     "TD3_view_random_points.ipynb": {"animations"},
     "TD3notebook-random_points.ipynb": {"models", "results", "runs", "animations"},
     "TD3notebook.ipynb": {"models", "results", "runs", "animations"},
+    "sweep.ipynb": {"sweeps"},
 }
 """The folders that each promises to leave something in."""
 
@@ -85,3 +103,36 @@ def test_the_notebook_runs_on_a_fresh_kernel(name, tmp_path, monkeypatch):
     assert not [output for output in outputs if output.get("name") == "stderr"], "warnings or progress litter"
     made = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*/*")}
     assert made == LEAVES[name], "the folders it left something in are not those it promises"
+
+
+@pytest.fixture
+def without_ray(tmp_path, monkeypatch):
+    """Runs sweep.ipynb where Ray cannot be imported, in the returned folder."""
+    (tmp_path / "stub").mkdir()
+    (tmp_path / "stub" / "ray.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "stub"), str(ROOT)]))
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def run(**parameters):
+        papermill.execute_notebook(
+            ROOT / "sweep.ipynb", tmp_path / "out.ipynb", parameters, cwd=folder, kernel_name="python3", progress_bar=False
+        )
+        return list(folder.iterdir())
+
+    return run
+
+
+@pytest.mark.slow
+def test_without_ray_the_sweeps_end_in_the_sentence_that_says_how_to_install_it(without_ray):
+    with pytest.raises(papermill.PapermillExecutionError) as error:
+        without_ray()
+    assert error.value.ename == "RuntimeError"
+    assert error.value.evalue == (
+        "A sweep needs Ray, which is not installed: run 'python scripts/make.py sweep', or 'uv sync --extra sweep' with uv."
+    )
+
+
+@pytest.mark.slow
+def test_with_quick_the_sweeps_are_read_from_the_repository_without_ray(without_ray):
+    assert without_ray(quick=True) == []
