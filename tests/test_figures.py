@@ -13,6 +13,7 @@ from override_ant import MyAnt, MyAntBulletEnv, MyWalkerBase
 from viewing.figures import (
     plot_angle_term,
     plot_classes,
+    plot_delay,
     plot_estimates,
     plot_paths,
     plot_smoothing,
@@ -95,6 +96,17 @@ def test_smoothing_marks_the_best_action_of_each():
     assert texts(figure) == ["best: -0.50", "best: 0.30"]
     marked = [tuple(line.get_xydata()[0]) for line in figure.axes[0].lines if line.get_marker() != "None"]
     np.testing.assert_allclose(marked, [(-0.5, 0), (0.3, 0)], atol=1e-9)
+
+
+def test_each_actor_has_its_line_and_the_best_action_is_marked():
+    actions = {"at every update": np.array([-1.0, 0.5, 0.1]), "at every second": np.array([-1.0, -1.0, -0.2])}
+    (ax,) = plot_delay(actions, best=0.25).axes
+    best, *lines = ax.lines
+    assert set(best.get_ydata()) == {0.25}
+    for line, values in zip(lines, actions.values(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(line.get_ydata(), values)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["the best action", *actions]
 
 
 def test_target_networks_are_drawn_over_the_critic():

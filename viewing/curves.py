@@ -33,9 +33,7 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     steps, color = curve["timesteps"] / 1e6, OKABE_ITO[len(ax.lines) % len(OKABE_ITO)]
     marker = "o" if len(steps) < 10 else None
     ax.plot(steps, curve["mean_return"], color=color, linewidth=LINE, marker=marker, label=label or "mean of an evaluation")
-    band = (
-        None if label else "lowest to highest episode"
-    )  # the legend has room for one curve only, so the title says it of several
+    band = None if label else "lowest to highest episode"  # of several curves, the title says it once for all
     ax.fill_between(steps, curve["min_return"], curve["max_return"], color=color, alpha=0.2, linewidth=0, label=band)
     if label:
         ax.set_title("line: mean of an evaluation; band: its episodes", fontsize=SMALL, color=GREY)

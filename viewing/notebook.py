@@ -12,6 +12,7 @@ import difflib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from viewing.directions import eval_directions, plot_directions
 from viewing.figures import (
     plot_angle_term,
     plot_classes,
+    plot_delay,
     plot_estimates,
     plot_paths,
     plot_smoothing,
@@ -67,6 +69,7 @@ __all__ = [
     "plot_angle_term",
     "plot_classes",
     "plot_curve",
+    "plot_delay",
     "plot_directions",
     "plot_estimates",
     "plot_improvement",
@@ -157,19 +160,15 @@ def _environment(cls):
 def _differences(a, b, steps):
     """Yields what differs between two environments that get the same actions."""
     rng = np.random.default_rng(0)
-    for t in range(steps):
-        if t % 100 == 0:
-            states = [env.reset(seed=t)[0] for env in (a, b)]
-            if not np.array_equal(*states):
+    parts = ("state", "reward", "terminated", "truncated", "info")
+    with closing(a), closing(b):  # also where only the first difference is asked for
+        for t in range(steps):
+            if t % 100 == 0 and not np.array_equal(a.reset(seed=t)[0], b.reset(seed=t)[0]):
                 yield f"the state after reset(seed={t})"
-        action = rng.uniform(-1, 1, a.action_space.shape).astype(np.float32)
-        for what, first, second in zip(
-            ("state", "reward", "terminated", "truncated", "info"), a.step(action), b.step(action), strict=True
-        ):
-            if not (np.array_equal(first, second) if what == "state" else first == second):
-                yield f"{what} after step {t % 100 + 1} of the episode with seed {t - t % 100}"
-    a.close()
-    b.close()
+            action = rng.uniform(-1, 1, a.action_space.shape).astype(np.float32)
+            for part, first, second in zip(parts, a.step(action), b.step(action), strict=True):
+                if not (np.array_equal(first, second) if part == "state" else first == second):
+                    yield f"{part} after step {t % 100 + 1} of the episode with seed {t - t % 100}"
 
 
 def table(rows: Iterable[Mapping[str, Any] | Sequence[Any]], columns: Sequence[str] | str = "keys") -> "Markdown":

@@ -281,23 +281,21 @@ def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None
     """
     loaded = _load(groups)
     figure, ax = style.figure(6.4, 4.2)
+    ends = []
     for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
         if len(curves) < FEW if each is None else each:
             for curve in curves:
                 ax.plot(curve["timesteps"] / 1e6, curve["mean_return"], color=color, linewidth=0.9, alpha=0.5)
         steps, returns = at_common_steps(curves)
-        low, high = bootstrap_interval(iqm, returns)
+        means, (low, high) = iqm(returns), bootstrap_interval(iqm, returns)
         ax.fill_between(steps / 1e6, low, high, color=color, alpha=0.18, linewidth=0)
-        ax.plot(steps / 1e6, iqm(returns), color=color, linewidth=3, label=_label(label, loaded))
+        ax.plot(steps / 1e6, means, color=color, linewidth=3, label=_label(label, loaded))
+        ends.append(f"{label or 'mean'}, {means[-1]:,.0f} after {steps[-1]:,.0f} steps")
     if threshold is not None:
         ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"threshold, {threshold:,.0f}")
     ax.set(xlabel="environment steps (millions)", ylabel="mean return of an evaluation")
     _title(ax, "Interquartile mean and 95 % interval", loaded)
     style.legend(ax, loc="lower right")
-    ends = []
-    for label, curves in loaded.items():
-        steps, returns = at_common_steps(curves)
-        ends.append(f"{label or 'mean'}, {iqm(returns)[-1]:,.0f} after {steps[-1]:,.0f} steps")
     figure.alt = f"Learning curves of {_count(sum(map(len, loaded.values())))}; interquartile means: {'; '.join(ends)}."
     return figure
 
@@ -317,6 +315,7 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
     loaded = _load(groups)
     horizon = max(curve["timesteps"][-1] for curves in loaded.values() for curve in curves)
     figure, ax = style.figure(6.4, 4.2)
+    counts, unsolved = [], False
     for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
         steps, fraction, low, high = solved_fraction(curves, threshold)
         if fraction[-1] == 1:  # it stays there
@@ -326,16 +325,14 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
         ends = np.array([curve["timesteps"][-1] for curve in curves if solved_row(curve, threshold) is None])
         heights = fraction[np.searchsorted(steps, ends, side="right") - 1]
         ax.plot(ends / 1e6, heights, color=color, linestyle="", marker="|", markersize=12, markeredgewidth=LINE)
+        counts.append(f"{label or 'of all'}, {len(curves) - len(ends)} of {len(curves)}")
+        unsolved |= len(ends) > 0
     ax.set(xlabel="environment steps (millions)", ylabel="fraction of runs", ylim=(-0.03, 1.03))
-    if any(solved_row(curve, threshold) is None for curves in loaded.values() for curve in curves):
+    if unsolved:
         ax.plot([], [], color=GREY, linestyle="", marker="|", markersize=12, markeredgewidth=LINE, label="a run ended unsolved")
     ax.set_xlim(left=0)
     _title(ax, f"Solved: {threshold:,.0f}, twice in a row", loaded)
     style.legend(ax, loc="upper left")
-    counts = [
-        f"{label or 'of all'}, {sum(solved_row(curve, threshold) is not None for curve in curves)} of {len(curves)}"
-        for label, curves in loaded.items()
-    ]
     figure.alt = (
         f"The fraction of runs that are solved, a mean return of {threshold:,.0f} twice in a row, over environment steps; after "
         f"{horizon:,.0f} steps: {'; '.join(counts)}."
@@ -369,19 +366,18 @@ def plot_values(groups: Mapping[str, np.ndarray], what: str) -> "Figure":
         what: label of the axis.
     """
     figure, ax = style.figure(6.4, 1.6 + 0.5 * len(groups))
-    for k, (values, color) in enumerate(zip(groups.values(), itertools.cycle(OKABE_ITO))):
-        low, high = bootstrap_interval(iqm, values)
+    means = []
+    for k, ((label, values), color) in enumerate(zip(groups.items(), itertools.cycle(OKABE_ITO))):
+        mean, (low, high) = iqm(values), bootstrap_interval(iqm, values)
+        means.append(f"{label}, {_with_interval(mean, low, high)}")
         ax.plot([low, high], [k, k], color=color, linewidth=8, alpha=0.3, solid_capstyle="butt")
-        ax.plot([iqm(values)] * 2, [k - 0.25, k + 0.25], color=color, linewidth=3)
+        ax.plot([mean] * 2, [k - 0.25, k + 0.25], color=color, linewidth=3)
         if len(values) < FEW:
             ax.plot(values, np.full(len(values), k), color=color, linestyle="", marker="o", markersize=5, alpha=0.7)
     ax.set_yticks(range(len(groups)), [_label(label, groups) for label in groups])
     ax.set(xlabel=what, ylim=(len(groups) - 0.5, -0.5))
     _title(figure, "Interquartile mean and 95 % interval", groups)
-    means = "; ".join(
-        f"{label}, {_with_interval(iqm(values), *bootstrap_interval(iqm, values))}" for label, values in groups.items()
-    )
-    figure.alt = f"Interquartile means, {what}: {means}."
+    figure.alt = f"Interquartile means, {what}: {'; '.join(means)}."
     return figure
 
 
