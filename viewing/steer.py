@@ -198,7 +198,7 @@ Shift-click adds a point. Drag to look around.</div>"""
 CAMERA, LOOK_AT = (-6.6, -4.1, 2.4), (0.0, 0.0, 0.3)
 """Position of the camera, and the point at which it looks, in metres from the ant."""
 
-PHONE_FIELD_OF_VIEW, PHONE_CAMERA, PHONE_LOOK_AT = np.radians(60), (-8.5, -5.3, 3.2), (0.0, 0.0, -2.6)
+PHONE_FIELD_OF_VIEW, PHONE_CAMERA, PHONE_LOOK_AT = np.radians(60), (-9.4, -3.4, 3.2), (0.0, 0.0, -2.6)
 """The same on a phone held upright, where controls cover the lower half: the ant is in the upper half."""
 
 
