@@ -24,9 +24,6 @@ from viewing.scene3d import save_html
 from viewing.server import serving
 from viewing.steer import Simulation, SteeringApp
 
-COLORS = 160
-"""Of a picture, which keeps it below 300 kB."""
-
 CLOSE_NOTES = "document.querySelectorAll('[class*=Notification-closeButton]').forEach(button => button.click())"
 """Takes away the note about software rendering, which a reader with a GPU does not see."""
 
@@ -44,7 +41,7 @@ def shot(url: str, path: Path, width: int, height: int, ready: Callable[[], bool
             picture = Image.fromarray(browser.screenshot())
         finally:
             browser.close()
-    picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, optimize=True)  # without a palette, which would show as steps in the haze
     print(f"{path.relative_to(ROOT)}, {path.stat().st_size / 1e3:.0f} kB")
 
 

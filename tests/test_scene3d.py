@@ -10,9 +10,11 @@ from browser import CHROMIUM, Browser, wait
 from conftest import ROOT
 
 from envs.registry import make_env
+from override_ant import REACHED
 from utils import load_policy
+from viewing import style
 from viewing.recording import record
-from viewing.scene3d import Scene3D, body_meshes, save_html
+from viewing.scene3d import FLAG, GROUND_LIGHT, Scene3D, body_meshes, linear, paint, save_html
 from viewing.server import serving
 
 
@@ -53,6 +55,49 @@ def test_the_ant_stays_at_the_origin_and_the_world_moves():
         for _, body in scene.bodies:
             np.testing.assert_allclose(body.position, [0, 0, 0.5])
             np.testing.assert_allclose(body.wxyz, [1, 0, 0, 0])
+
+
+def test_the_ground_follows_the_ant_by_whole_tiles():
+    """It ends 200 m from the ant, and its pattern has a period of 2 m."""
+    with serving() as server:
+        scene = Scene3D(server.scene)
+        for center in [(0.4, 0.0), (5.3, -7.9), (-431.0, 1_000.7)]:
+            scene.set_pose(np.zeros((21, 7), np.float32) + [0, 0, 0.5, 0, 0, 0, 1], center)
+            assert not (scene.ground.position[:2] % 2).any()
+            assert np.abs(scene.world.position + scene.ground.position)[:2].max() <= 1
+
+
+def three_js(color):
+    """The colour in which three.js shows a surface on level ground: the sun and the sky on it, its tone mapping, sRGB.
+
+    As in its ACESFilmicToneMapping.
+    """
+    rrt_and_odt = [[0.59719, 0.35458, 0.04823], [0.07600, 0.90834, 0.01566], [0.02840, 0.13383, 0.83777]]
+    to_output = [[1.60475, -0.53108, -0.07367], [-0.10208, 1.10813, -0.00605], [-0.00327, -0.07276, 1.07602]]
+    v = np.array(rrt_and_odt) @ (linear(color) * GROUND_LIGHT / 0.6)
+    v = (v * (v + 0.0245786) - 0.000090537) / (v * (0.983729 * v + 0.432951) + 0.238081)
+    v = np.clip(np.array(to_output) @ v, 0, 1)
+    return 255 * np.where(v > 0.0031308, 1.055 * v ** (1 / 2.4) - 0.055, 12.92 * v)
+
+
+@pytest.mark.parametrize("color", [style.LIGHT_TILE, style.DARK_TILE, style.TERRAIN, style.TORSO, (0, 0, 0), (200, 200, 200)])
+def test_a_painted_surface_has_the_colour_of_the_films(color):
+    np.testing.assert_allclose(three_js(paint(color)), color, atol=1.5)
+
+
+def test_the_ring_of_a_flag_is_where_its_point_is_reached():
+    radii = np.linalg.norm(FLAG["ring"].vertices[:, :2], axis=1)
+    assert radii.min() < REACHED < radii.max() < 1.05 * REACHED
+
+
+def test_the_trail_is_drawn_once_and_then_changed():
+    with serving() as server:
+        scene = Scene3D(server.scene)
+        scene.set_trail(np.zeros((1, 2)))
+        assert scene.trail is None
+        for path in ([(0, 0), (1, 2)], [(0, 0), (1, 2), (3, 4)]):
+            scene.set_trail(np.array(path))
+            np.testing.assert_allclose(scene.trail.points[:, :2], path)
 
 
 def test_there_is_a_flag_at_each_target():

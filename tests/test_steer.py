@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 
 from benchmarks import steer_load
 from utils import load_policy
-from viewing import steer
+from viewing import steer, style
 from viewing.server import MAX_MESSAGES_PER_SECOND, serving
 from viewing.steer import Simulation, SteeringApp
 
@@ -174,7 +174,39 @@ def test_the_page_runs_in_real_time(app, simulation, clock):
     assert app.run(2.0) == pytest.approx(0.5 * steer.STEPS_PER_SECOND, abs=2)
     app.paused = True
     assert app.run(0.5) == 0
-    assert "reached" in app.status.content and len(app.plot.data[0]) > 1
+    assert "reached" in app.status.content
+
+
+def test_the_plot_and_the_trail_end_now(app, simulation, clock):
+    app, _ = app
+    app.run(13.0)
+    app.update_trail()
+    app.update_plot()
+    times = app.plot.data[0]
+    assert -steer.SECONDS_SHOWN <= times[0] < -9 and -0.3 < times[-1] <= 0 and len(app.plot.data) == 1 + len(steer.LINES)
+    trail = app.scene.trail.points[:, :2]
+    np.testing.assert_allclose(trail[0], simulation.position(), atol=1e-5)
+    assert np.linalg.norm(trail[-1]) < 0.2 and np.linalg.norm(np.diff(trail, axis=0), axis=1).max() < 1
+    simulation.step()
+    app.update_trail()
+    assert (app.scene.trail.points[1:9, :2] == trail[1:9]).all(), "what was drawn has moved"
+
+
+def test_the_text_says_what_happens(app, simulation, clock):
+    app, _ = app
+
+    def text():
+        app.update_plot()
+        return app.status.content
+
+    assert text() == "**6.0 m to go**, points in the path: 1  \npoints reached: 0, falls: 0"
+    simulation.add_target(0.2, 0)
+    simulation.step()
+    assert text() == "**It is there.** Click the next point.  \npoints reached: 1, falls: 0"
+    simulation.policy = simulation.policies["still"]
+    while not simulation.falls:
+        simulation.step()
+    assert text() == "**It has fallen** and starts again.  \npoints reached: 1, falls: 1"
 
 
 def test_a_command_that_raises_does_not_stop_the_next_one(app, simulation, caplog, clock):
@@ -408,6 +440,50 @@ def test_a_click_in_a_real_browser_sends_the_ant_there(app, simulation, tmp_path
         assert np.hypot(*np.subtract(target, simulation.position())) < steer.MAX_CLICK_DISTANCE
         if not touch:
             wait(lambda: np.hypot(*np.subtract(simulation.path[-1], target)) < 1.0, 60, f"the ant did not get to {target}")
+        assert not browser.errors
+    finally:
+        stop.set()
+        thread.join(10)
+        browser.close()
+
+
+SCROLLS = """[...document.querySelectorAll("*")].filter(element => element.scrollHeight > element.clientHeight + 1
+    && ["auto", "scroll"].includes(getComputedStyle(element).overflowY)).map(element => element.className)"""
+"""JavaScript: the elements that are too small for what is in them."""
+
+OUTSIDE = """[...document.querySelectorAll("button, input, label, p, b, .u-label")].filter(element => {
+    const {left, top, right, bottom, width} = element.getBoundingClientRect();
+    return width && (left < 0 || top < 0 || right > innerWidth || bottom > innerHeight);
+}).map(element => element.outerHTML)"""
+"""JavaScript: the texts and controls that are partly outside of the window."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize(
+    "width, height", [(1280, 657), (1280, 800), (900, 660), (390, 844)], ids=["laptop", "monitor", "notebook", "phone"]
+)
+def test_the_page_fits_and_looks_like_the_films(app, tmp_path, width, height):
+    """Nothing is cut off, and tiles, sky and flag have their colours."""
+    app, port = app
+    phone, stop, app.paused = width < height, threading.Event(), True
+    thread = threading.Thread(target=lambda: app.run(stop=stop))
+    thread.start()
+    browser = Browser(tmp_path, width, height, touch=phone)
+    try:
+        browser.open(f"http://127.0.0.1:{port}")
+
+        def share(color):
+            return (np.abs(browser.screenshot().astype(int) - color).max(axis=2) <= 4).mean()
+
+        wait(lambda: min(share(style.LIGHT_TILE), share(style.DARK_TILE)) > 0.02, 90, "no tiles in sight")
+        assert share(style.SKY) > (0.005 if phone else 0.03)
+        image = browser.screenshot().astype(int)
+        assert (image[..., 1] - image[..., [0, 2]].max(axis=2) > 15).sum() > 100, "no green flag in sight"
+        text = browser.evaluate("document.body.innerText")
+        words = ["Click or tap the ground", "m to go", "points reached: 0", "policy", "world", "back to the start"]
+        assert all(word in text for word in words + ([] if phone else list(steer.LINES)))
+        assert browser.evaluate(SCROLLS) == [] and browser.evaluate(OUTSIDE) == []
         assert not browser.errors
     finally:
         stop.set()

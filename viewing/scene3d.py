@@ -6,6 +6,7 @@
 The file needs no network and no Python.  The page of `viewing/steer.py` shows the same scene.
 """
 
+import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 import trimesh
 import viser
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from envs.bullet import connect, quiet
 from envs.world import Shape
+from override_ant import REACHED
 from training.files import atomic_write
 from viewing.recording import Recording
 from viewing.server import serving
-from viewing.style import GRID_LINE, GRID_SECTION, GROUND, TARGET, TERRAIN, TORSO, TRAIL, link_color
+from viewing.style import DARK_TILE, LIGHT_TILE, SKY, TARGET, TERRAIN, TRAIL, link_color
 
 with quiet():
     import pybullet
@@ -63,12 +66,80 @@ def body_meshes(model: str) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
     return meshes
 
 
+# --- light and colours -----------------------------------------------------------------------------------------------------
+
+FIELD_OF_VIEW = np.radians(45)
+"""Angle of view from top to bottom."""
+
+FOG = 6.0, 75.0
+"""Distances from the camera, in metres, at which the ground begins to fade into the sky and at which it has faded."""
+
+SUN, SUN_LIGHT, SKY_LIGHT = (-1.4, 1.1, 2.6), 2.2, 3.0
+"""Direction to the sun, and the strength of its light and of the sky's, as three.js counts it."""
+
+GROUND_LIGHT = (SKY_LIGHT + SUN_LIGHT * SUN[2] / np.linalg.norm(SUN)) / np.pi
+"""Share of the light on level ground that a white surface sends on.  Above 1, because the tone mapping below dims it."""
+
+
+def linear(color: ArrayLike) -> np.ndarray:
+    """Amounts of light, from 0 to 1, of a colour in red, green and blue (sRGB), from 0 to 255."""
+    srgb = np.asarray(color) / 255
+    return np.where(srgb > 0.04045, ((srgb + 0.055) / 1.055) ** 2.4, srgb / 12.92)
+
+
+def paint(color: ArrayLike) -> tuple[int, int, int]:
+    """The colour to give to a surface so that it looks like `color` on level ground in the sun.
+
+    viser draws with three.js, whose ACESFilmicToneMapping makes bright colours pale.  This is the inverse of it.
+
+    Args:
+        color: red, green and blue, from 0 to 255.
+    """
+    to_aces = np.array([[0.59719, 0.35458, 0.04823], [0.07600, 0.90834, 0.01566], [0.02840, 0.13383, 0.83777]])
+    from_aces = np.array([[1.60475, -0.53108, -0.07367], [-0.10208, 1.10813, -0.00605], [-0.00327, -0.07276, 1.07602]])
+    y = np.linalg.solve(from_aces, linear(color))  # = (v² + 0.0245786 v - 0.000090537) / (0.983729 v² + 0.432951 v + 0.238081)
+    a, b, c = 1 - 0.983729 * y, 0.0245786 - 0.432951 * y, -0.000090537 - 0.238081 * y
+    v = (-b + np.sqrt(b**2 - 4 * a * c)) / (2 * a)
+    light = np.clip(0.6 * np.linalg.solve(to_aces, v) / GROUND_LIGHT, 0, 1)
+    srgb = np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light)
+    red, green, blue = np.round(255 * srgb).astype(int).tolist()
+    return red, green, blue
+
+
+# --- ground and flag -------------------------------------------------------------------------------------------------------
+
+
+def ground() -> trimesh.Trimesh:
+    """Tiles of one metre, 200 m in each direction: a picture of four tiles, repeated.
+
+    A GPU blurs a picture in the distance, so that nothing flickers.
+    """
+    is_dark = (np.indices((2, 2)).sum(axis=0) % 2 == 1).repeat(128, axis=0).repeat(128, axis=1)[..., None]
+    picture = Image.fromarray(np.where(is_dark, paint(DARK_TILE), paint(LIGHT_TILE)).astype(np.uint8))
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=picture, metallicFactor=0, roughnessFactor=1)
+    # in rectangles that are small near the ant, because the depth of a large one is too inexact for what lies on it
+    sides = list(itertools.pairwise([-200, -60, -20, -8, 0, 8, 20, 60, 200]))
+    corners = np.array([[(a, c), (b, c), (b, d), (a, d)] for a, b in sides for c, d in sides], float).reshape(-1, 2)
+    first = np.arange(0, len(corners), 4)[:, None]
+    faces = np.concatenate([first + [0, 1, 2], first + [0, 2, 3]])
+    visual = trimesh.visual.TextureVisuals(uv=corners / 2, material=material)
+    return trimesh.Trimesh(np.pad(corners, [(0, 0), (0, 1)]), faces, visual=visual, process=False)
+
+
+def pennant() -> trimesh.Trimesh:
+    """The cloth of a flag, which points to the right where the camera of the steering page starts."""
+    right, ahead, up = np.array([[0.53, -0.85, 0], [0.85, 0.53, 0], [0, 0, 1]])
+    front = np.array([1.5 * up, 1.0 * up, 1.25 * up + 0.62 * right])
+    return trimesh.convex.convex_hull(np.concatenate([front - 0.01 * ahead, front + 0.01 * ahead]))
+
+
 FLAG = {
-    "pole": (trimesh.creation.cylinder(radius=0.03, height=1.4, sections=12).apply_translation([0, 0, 0.7]), TORSO),
-    "disc": (trimesh.creation.cylinder(radius=0.5, height=0.02, sections=48).apply_translation([0, 0, 0.012]), TARGET),
-    "cloth": (trimesh.creation.box([0.55, 0.02, 0.34]).apply_translation([0.29, 0, 1.22]), TARGET),
+    "pole": trimesh.creation.cylinder(radius=0.025, height=1.5, sections=12).apply_translation([0, 0, 0.75]),
+    "cloth": pennant(),
+    "disc": trimesh.creation.cylinder(radius=0.12, height=0.01, sections=32).apply_translation([0, 0, 0.012]),
+    "ring": trimesh.creation.annulus(REACHED - 0.035, REACHED + 0.035, 0.01, sections=72).apply_translation([0, 0, 0.012]),
 }
-"""Meshes of the flag at a target, and their colours."""
+"""Meshes of the flag at a target, which is reached within the ring."""
 
 
 class Scene3D:
@@ -89,15 +160,25 @@ class Scene3D:
         self.center: np.ndarray = np.zeros(2)
         scene.set_up_direction("+z")
         self.world = scene.add_frame("/world", show_axes=False)
-        scene.add_grid(
-            "/world/ground", 400, 400, cell_color=GRID_LINE, cell_size=1.0, section_color=GRID_SECTION, section_size=5.0,
-            plane_color=GROUND, plane_opacity=1.0, fade_distance=70, shadow_opacity=0.3,
-        )  # fmt: skip
+        self._add_sky()
+        self.ground = scene.add_mesh_trimesh("/world/ground", ground(), cast_shadow=False, receive_shadow=False)
+        # a layer of its own, because viser splits the sun into three lights, and on a mesh a shadow is missing from some
+        scene.add_grid("/shadow", 8, 8, cell_thickness=0, section_thickness=0, shadow_opacity=0.35, position=(0, 0, 0.005))
         self.bodies = []
         for number, link, vertices, faces in body_meshes(model):
             name = f"/ant/{len(self.bodies)}_{link}"
-            self.bodies.append((number, scene.add_mesh_simple(name, vertices, faces, color=link_color(number, link))))
+            self.bodies.append((number, scene.add_mesh_simple(name, vertices, faces, color=paint(link_color(number, link)))))
         self.flags, self.terrain = [], []
+        self.trail: viser.SplineCatmullRomHandle | None = None
+
+    def _add_sky(self):
+        """Adds the sky, into which the ground fades, and the light."""
+        self.scene.set_background_image(np.full((2, 2, 3), SKY, np.uint8), format="png")
+        self.scene.configure_fog(*FOG, color=np.round(255 * linear(SKY)).astype(int))  # viser takes it for an amount of light
+        self.scene.configure_default_lights(False)
+        self.scene.configure_environment_map(None)
+        self.scene.add_light_directional("/sun", position=SUN, intensity=SUN_LIGHT, cast_shadow=True)
+        self.scene.add_light_ambient("/sky", intensity=SKY_LIGHT)
 
     def set_pose(self, poses: np.ndarray, center: ArrayLike) -> None:
         """Moves the ant and the world.
@@ -108,6 +189,10 @@ class Scene3D:
         """
         self.center = np.asarray(center, float)
         self.world.position = (-self.center[0], -self.center[1], 0.0)
+        self.ground.position = (
+            *2 * np.round(self.center / 2),
+            0.0,
+        )  # below the ant, by whole tiles, so that one does not see it
         for number, body in self.bodies:
             x, y, z, *quaternion = poses[number].tolist()
             body.position = (x - self.center[0], y - self.center[1], z)
@@ -122,8 +207,9 @@ class Scene3D:
             name = f"/world/target_{k}"
             if k == len(self.flags):
                 self.flags.append(self.scene.add_frame(name, show_axes=False))
-                for part, (mesh, color) in FLAG.items():
-                    self.scene.add_mesh_simple(f"{name}/{part}", mesh.vertices.astype(np.float32), mesh.faces, color=color)
+                for part, mesh in FLAG.items():
+                    vertices = mesh.vertices.astype(np.float32)
+                    self.scene.add_mesh_simple(f"{name}/{part}", vertices, mesh.faces, color=paint(TARGET), flat_shading=True)
                 if k:
                     self.scene.add_label(f"{name}/number", str(k + 1), position=(0, 0, 1.6), anchor="bottom-center")
             self.flags[k].position = (x, y, 0.0)
@@ -135,15 +221,19 @@ class Scene3D:
         for k, shape in enumerate(shapes):
             vertices, faces = shape.mesh()
             self.terrain.append(
-                self.scene.add_mesh_simple(f"/world/terrain_{k}", vertices, faces, color=TERRAIN, flat_shading=True)
+                self.scene.add_mesh_simple(f"/world/terrain_{k}", vertices, faces, color=paint(TERRAIN), flat_shading=True)
             )
 
     def set_trail(self, path: np.ndarray) -> None:
         """Draws a path, (N, 2) in metres, on the ground.  Fewer than two points change nothing."""
         if len(path) > 1:
             points = np.column_stack([path, np.full(len(path), 0.02)]).astype(np.float32)
-            segments = np.stack([points[:-1], points[1:]], axis=1)
-            self.scene.add_line_segments("/world/trail", segments, colors=TRAIL, thickness=0.05, thickness_units="world")
+            if self.trail is None:
+                self.trail = self.scene.add_spline_catmull_rom(
+                    "/world/trail", points, segments=max(400, 3 * len(points)), color=TRAIL, thickness=0.05
+                )
+            else:
+                self.trail.points = points
 
 
 def save_html(recording: Recording, path: str | Path, fps: float = 30, max_seconds: float = 60.0) -> Path:
@@ -174,8 +264,9 @@ def save_html(recording: Recording, path: str | Path, fps: float = 30, max_secon
         scene.set_pose(recording.poses[0], camera[0])
         x, y = recording.path[-1] - recording.path[0]
         behind = (np.arctan2(y, x) if recording.distance > 1 else 0.0) + 0.6
-        server.initial_camera.position = (-3.6 * np.cos(behind), -3.6 * np.sin(behind), 2.0)
-        server.initial_camera.look_at = (0.0, 0.0, 0.2)
+        server.initial_camera.fov = FIELD_OF_VIEW
+        server.initial_camera.position = (-6.0 * np.cos(behind), -6.0 * np.sin(behind), 2.2)
+        server.initial_camera.look_at = (0.0, 0.0, 0.3)
         serializer = server.get_scene_serializer()
         last = min(recording.length, round(max_seconds / recording.dt))
         for step in np.unique(np.round(np.arange(0, last + 1e-9, 1 / (fps * recording.dt))).astype(int)):

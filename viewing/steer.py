@@ -36,9 +36,9 @@ from training.cli import in_notebook, run_cli
 from utils import REPO_ROOT, load_policy
 from viewing.embedding import embed_port
 from viewing.recording import snapshot
-from viewing.scene3d import Scene3D
+from viewing.scene3d import FIELD_OF_VIEW, Scene3D
 from viewing.server import serving
-from viewing.style import OKABE_ITO
+from viewing.style import HIND_LEG, OKABE_ITO, TRAIL
 
 MODELS = {"any point": "random_circle_final", "one point": "my_ant_final", "straight ahead": "base_ant_final"}
 """Policies in the menu: what each was trained for, and the name of its model."""
@@ -52,7 +52,10 @@ WORLDS: dict[str, Callable[[], "SteeredAnt"]] = {
 }
 """Worlds in the menu: those of `cookbook.py`.  Hills are built anew, because the physics cannot exchange its bodies."""
 
-STEPS_PER_SECOND, FRAMES_PER_SECOND, PLOTS_PER_SECOND = 60, 30, 3
+STEPS_PER_SECOND, FRAMES_PER_SECOND, TRAILS_PER_SECOND, PLOTS_PER_SECOND = 60, 30, 10, 3
+
+SECONDS_SHOWN = 10
+"""Duration that the plot shows."""
 
 MAX_TARGETS = 50
 """Number of targets in the path.  Further ones are ignored."""
@@ -105,7 +108,7 @@ class Simulation:
         self.counted: tuple[float, float] | None = None  # the point that was counted as reached last
         self.push_steps_left = 0
         self.rng = np.random.default_rng(seed)
-        self.history: deque[tuple[float, dict[str, float]]] = deque(maxlen=10 * STEPS_PER_SECOND)  # speed and reward terms
+        self.history: deque[tuple[float, dict[str, float]]] = deque(maxlen=SECONDS_SHOWN * STEPS_PER_SECOND)  # speed, terms
         self.reset()
 
     def reset(self) -> None:
@@ -177,22 +180,25 @@ class Simulation:
         self.env.close()
 
 
-LINE_COLORS = {
-    "speed": OKABE_ITO[0],
+LINES = {
+    "speed (m/s)": OKABE_ITO[0],
     "progress": OKABE_ITO[1],
     "angle_progress": OKABE_ITO[3],
     "electricity": OKABE_ITO[2],
     "joints_at_limit": OKABE_ITO[4],
 }
-"""Lines of the plot: the speed and terms of the reward."""
+"""Lines of the plot and their colours: the speed and terms of the reward."""
 
-HELP = """**Click or tap the ground** and the ant runs there. With *add to the path*, or Shift, it runs there after its other points.
-Drag to look around."""
+HINT = """<div style="position: fixed; top: 14px; left: 14px; max-width: calc(100vw - 28px); padding: 0.5em 0.9em;
+border-radius: 0.7em; font-size: 14px; line-height: 1.45; color: #1E2430; background: rgba(255, 255, 255, 0.9);
+pointer-events: none; box-sizing: border-box"><b>Click or tap the ground</b>: the ant runs there.<br>
+Shift-click adds a point. Drag to look around.</div>"""
+"""What a visitor can do, at the top left of the scene."""
 
-CAMERA, LOOK_AT = (-4.2, -2.6, 2.6), (0.0, 0.0, 0.2)
+CAMERA, LOOK_AT = (-6.6, -4.1, 2.4), (0.0, 0.0, 0.3)
 """Position of the camera, and the point at which it looks, in metres from the ant."""
 
-PHONE_CAMERA, PHONE_LOOK_AT = (-6.7, -4.2, 4.6), (0.0, 0.0, -2.4)
+PHONE_FIELD_OF_VIEW, PHONE_CAMERA, PHONE_LOOK_AT = np.radians(60), (-9.4, -3.4, 3.2), (0.0, 0.0, -2.6)
 """The same on a phone held upright, where controls cover the lower half: the ant is in the upper half."""
 
 
@@ -211,7 +217,7 @@ class SteeringApp:
         self.shown_targets: list[tuple[float, float]] = []
         self.shown_shapes: Sequence[Shape] = ()
         self.scene = Scene3D(server.scene, simulation.env.robot.model_xml)
-        server.scene.configure_default_lights(cast_shadow=True)
+        server.initial_camera.fov = FIELD_OF_VIEW
         server.initial_camera.position, server.initial_camera.look_at = CAMERA, LOOK_AT
         server.on_client_connect(self.set_phone_camera)
         self._add_controls(server)
@@ -224,12 +230,12 @@ class SteeringApp:
         gui.set_panel_label("Steer the ant")
         gui.main_panel.dock_right()
         self.status = gui.add_markdown("")
-        gui.add_markdown(HELP)
+        gui.add_html(HINT)
         policy = gui.add_dropdown("policy", tuple(simulation.policies), initial_value=next(iter(simulation.policies)))
         world = gui.add_dropdown("world", tuple(WORLDS), initial_value=next(iter(WORLDS)))
         append = gui.add_checkbox("add to the path", False)
         pause, slow = gui.add_checkbox("pause", False), gui.add_checkbox("slow motion", False)
-        push, reset = gui.add_button("push", color="orange"), gui.add_button("back to the start")
+        push, reset = gui.add_button("push", color=HIND_LEG), gui.add_button("back to the start", color=TRAIL)
 
         policy.on_update(lambda _: self.submit(lambda: setattr(simulation, "policy", simulation.policies[policy.value])))
         world.on_update(lambda _: self.submit(lambda: simulation.choose_world(world.value)))
@@ -242,20 +248,28 @@ class SteeringApp:
 
     def _add_plot(self, server):
         """Adds a panel with the plot, which on a phone is closed until it is tapped."""
-        series = [viser.uplot.Series(label="time (s)")]
-        series += [viser.uplot.Series(label=name, stroke=color, width=2) for name, color in LINE_COLORS.items()]
-        empty = tuple(np.zeros(2) for _ in series)
-        scales = {"x": viser.uplot.Scale(time=False), "y": viser.uplot.Scale(range=(-5, 5))}  # time=False: seconds, not dates
+        widths = [5, 2, 2, 2, 2]  # progress is about the speed and would hide it
+        series = [viser.uplot.Series(label=name, stroke=LINES[name], width=w) for name, w in zip(LINES, widths, strict=True)]
+        y_range = {"min": {"pad": 0.1, "soft": -1, "mode": 1}, "max": {"pad": 0.1, "soft": 4, "mode": 1}}  # -1 to 4, or more
+        no_ticks = viser.uplot.Axis_Ticks(show=False)
         panel = server.gui.add_panel()
         with panel.add_tab("speed and reward"):
-            title = "speed (m/s) and terms of the reward"
-            self.plot = server.gui.add_uplot(empty, tuple(series), title=title, scales=scales, aspect=1.3)
+            self.plot = server.gui.add_uplot(
+                tuple(np.zeros(2) for _ in ["time", *LINES]),
+                (viser.uplot.Series(label="time"), *series),
+                scales={"x": viser.uplot.Scale(time=False, range=(-SECONDS_SHOWN, 0)), "y": viser.uplot.Scale(range=y_range)},
+                axes=({"label": "time (s)", "labelSize": 18, "size": 26, "ticks": no_ticks}, {"size": 30, "ticks": no_ticks}),
+                legend=viser.uplot.Legend(live=False),
+                height=185,
+                padding=(10, 16, 0, 0),
+            )
         panel.dock_below(server.gui.main_panel)
 
     def set_phone_camera(self, client: viser.ClientHandle) -> None:
         """Moves the camera of a new viewer whose window is upright."""
         if client.camera.image_height > client.camera.image_width:
             with contextlib.suppress(ValueError):  # it says that its camera looks nowhere
+                client.camera.fov = PHONE_FIELD_OF_VIEW
                 client.camera.position, client.camera.look_at = PHONE_CAMERA, PHONE_LOOK_AT
 
     def submit(self, command: Callable[[], object]) -> None:
@@ -300,21 +314,29 @@ class SteeringApp:
             self.shown_targets = list(simulation.targets)
             self.scene.set_targets(self.shown_targets)
 
+    def update_trail(self) -> None:
+        """Sends every tenth position of the last 20 s, always the same ones so that the trail lies still, and the present one."""
+        simulation = self.simulation
+        past = list(simulation.path)[-1 - simulation.steps % 10 :: -10]
+        self.scene.set_trail(np.array([simulation.position(), *past]))
+
     def update_plot(self) -> None:
-        """Sends the trail, the plot of the last ten seconds, and the status line."""
+        """Sends the plot of the last ten seconds, and the text."""
         simulation, history = self.simulation, self.simulation.history
-        self.scene.set_trail(np.array(simulation.path)[::10])
         if len(history) > 1:
-            rows = np.array([[speed, *(terms[name] for name in list(LINE_COLORS)[1:])] for speed, terms in history])
+            rows = np.array([[speed, *(terms[name] for name in list(LINES)[1:])] for speed, terms in history])
             window = min(len(history), 12)
             lines = [np.convolve(line, np.ones(window) / window, "valid")[::4] for line in rows.T]
-            times = (window // 2 + 4 * np.arange(len(lines[0]))) * simulation.env.scene.dt
+            times = (window // 2 + 4 * np.arange(len(lines[0])) - len(history)) * simulation.env.scene.dt
             self.plot.data = (times, *lines)
-        fallen = "**It has fallen.** " if simulation.fallen_steps_left else ""
-        self.status.content = (
-            f"{fallen}{simulation.env.robot.distance_to_target():.1f} m to go, points in the path: {len(simulation.targets)}  \n"
-            f"points reached: {simulation.reached}, falls: {simulation.falls}"
-        )
+        distance = simulation.env.robot.distance_to_target()
+        if simulation.fallen_steps_left:
+            line = "**It has fallen** and starts again."
+        elif distance <= REACHED:
+            line = "**It is there.** Click the next point."
+        else:
+            line = f"**{distance:.1f} m to go**, points in the path: {len(simulation.targets)}"
+        self.status.content = f"{line}  \npoints reached: {simulation.reached}, falls: {simulation.falls}"
 
     def run(self, seconds: float = np.inf, stop: threading.Event | None = None) -> int:
         """Simulates in real time.
@@ -327,7 +349,7 @@ class SteeringApp:
             number of simulated steps.
         """
         first_step, start = self.simulation.steps, time.perf_counter()
-        next_step = next_frame = next_plot = start
+        next_step = next_frame = next_trail = next_plot = start
         while (now := time.perf_counter()) - start < seconds and not (stop and stop.is_set()):
             self.run_pending()
             if now >= next_step:
@@ -338,6 +360,9 @@ class SteeringApp:
             if now >= next_frame:
                 self.update_scene()
                 next_frame = max(next_frame + 1 / FRAMES_PER_SECOND, now)
+            if now >= next_trail:
+                self.update_trail()
+                next_trail = max(next_trail + 1 / TRAILS_PER_SECOND, now)
             if now >= next_plot:
                 self.update_plot()
                 next_plot = max(next_plot + 1 / PLOTS_PER_SECOND, now)
@@ -367,7 +392,7 @@ def steer(
     host: str = "127.0.0.1",
     port: int = 8008,
     seconds: float = float("inf"),
-    height: int = 620,
+    height: int = 660,
     browser: bool = True,
 ) -> None:
     """Opens a web page on which the ant runs to where you click, until the cell is stopped or Ctrl-C is pressed.

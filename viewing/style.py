@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # --- the ant and its surroundings, in red, green and blue from 0 to 255 ----------------------------------------------------
 
 SKY, LIGHT_TILE, DARK_TILE = (236, 243, 249), (222, 230, 236), (190, 204, 216)
-GROUND, GRID_LINE, GRID_SECTION = (236, 241, 245), (208, 218, 226), (176, 190, 201)
 TORSO, FRONT_LEG, HIND_LEG = (62, 70, 92), (240, 165, 40), (205, 85, 25)
 TERRAIN = (150, 168, 145)
 TRAIL, TARGET = (0, 114, 178), (0, 140, 105)
