@@ -15,6 +15,7 @@ from viewing.figures import (
     plot_classes,
     plot_delay,
     plot_estimates,
+    plot_losses,
     plot_paths,
     plot_smoothing,
     plot_target_networks,
@@ -88,6 +89,21 @@ def test_estimates_are_drawn_as_shares_with_their_mean_and_the_truth():
         assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
         assert [line.get_xdata()[0] for line in ax.lines] == [0.5, pytest.approx(each.mean())]
         assert ax.get_legend().get_texts()[1].get_text() == f"mean: {each.mean():+.2f}"
+
+
+def test_losses_are_drawn_for_each_update_with_their_mean():
+    losses = [{"critic_loss": 1.0 + k % 2, "Q": float(k)} for k in range(200)]
+    top, bottom = plot_losses(losses, first_step=1_000).axes
+    each, mean = (line.get_xydata() for line in top.lines)
+    np.testing.assert_array_equal(each[:, 0], 1_000 + np.arange(200))
+    np.testing.assert_array_equal(each[:, 1], [loss["critic_loss"] for loss in losses])
+    np.testing.assert_allclose(mean, [(1_000 + k, 1.5) for k in range(99, 200)])
+    np.testing.assert_array_equal(bottom.lines[0].get_ydata(), np.arange(200))
+
+
+def test_losses_without_an_update_are_refused():
+    with pytest.raises(ValueError, match="losses is empty"):
+        plot_losses([])
 
 
 def test_smoothing_marks_the_best_action_of_each():

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from IPython import get_ipython
 from IPython.testing.globalipapp import start_ipython
+from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
 
 import override_ant
 import override_ant_random_points
 from viewing import notebook
-from viewing.notebook import diff, same_as, source, table
+from viewing.notebook import diff, make_env, picture, same_as, source, table
+from viewing.style import describe
 
 
 class Renamed(override_ant.MyAnt):
@@ -27,6 +29,19 @@ class Tall(override_ant.MyAnt):
         return 2 if z > 0.26 else -1
 
 
+class FromUpstream(WalkerBase):
+    """The ant for (20, 20), written from upstream's class."""
+
+    foot_list = override_ant.MyAnt.foot_list
+
+    def __init__(self):
+        super().__init__("ant.xml", "torso", action_dim=8, obs_dim=28, power=2.5)
+        self.walk_target_x, self.walk_target_y = 20, 20
+
+    def alive_bonus(self, z, pitch):
+        return +1 if z > 0.26 else -1
+
+
 def test_everything_that_a_notebook_may_call_is_there():
     assert sorted(notebook.__all__) == notebook.__all__
     assert all(hasattr(notebook, name) for name in notebook.__all__)
@@ -35,6 +50,7 @@ def test_everything_that_a_notebook_may_call_is_there():
 @pytest.mark.parametrize(
     ("mine", "original", "line"),
     [
+        (FromUpstream, override_ant.MyAnt, "same as override_ant.MyAnt: True"),
         (Renamed, override_ant.MyAnt, "same as override_ant.MyAnt: True"),
         (override_ant.MyAntBulletEnv, override_ant.MyAntBulletEnv, "same as override_ant.MyAntBulletEnv: True"),
         (Tall, override_ant.MyAnt, "same as override_ant.MyAnt: False (reward after step 1 of the episode with seed 0)"),
@@ -83,6 +99,15 @@ def test_source_and_tables_are_markdown():
     assert source(Renamed).data.startswith('```python\nclass Renamed(override_ant.MyAnt):\n    """The same ant')
     assert table([{"a": "1", "b": "x"}]).data.splitlines() == ["| a   | b   |", "|:----|:----|", "| 1   | x   |"]
     assert table([["1"]], ["a"]).data.splitlines()[0] == "| a   |"
+
+
+def test_a_picture_shows_what_the_camera_sees_with_a_description():
+    env = make_env("AntBulletEnv-v0", render_mode="rgb_array")
+    env.reset(seed=0)
+    figure = picture(env, "an ant in the air")
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), env.render())
+    env.close()
+    assert describe(figure) == "an ant in the air"
 
 
 def test_set_up_makes_figures_white():

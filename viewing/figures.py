@@ -1,7 +1,7 @@
 """Figures that explain: classes, the reward and its terms, the ideas of TD3, and the paths of recordings."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -273,6 +273,32 @@ def plot_target_networks(critic: np.ndarray, targets: dict[str, np.ndarray]) -> 
         line.set_linewidth(LINE)
     spread = ", ".join(f"{label}: {np.std(np.diff(values)):.2g}" for label, values in {"the critic": critic, **targets}.items())
     figure.alt = f"Estimates over {len(critic):,} updates; standard deviation of the change in one update, {spread}."
+    return figure
+
+
+def plot_losses(losses: Sequence[Mapping[str, float]], first_step: int = 0) -> "Figure":
+    """The critics' loss and the mean Q of each update, one update a step.
+
+    Args:
+        losses: what `TD3.train` returned, as numbers, in the order of the updates.
+        first_step: environment step of the first update.
+
+    Raises:
+        ValueError: losses is empty.
+    """
+    if not losses:
+        raise ValueError("losses is empty: there was no update, so take more steps than start_timesteps.")
+    loss, Q = (np.array([each[key] for each in losses]) for key in ("critic_loss", "Q"))
+    steps = first_step + np.arange(len(losses))
+    window = min(100, len(losses))
+    figure, (top, bottom) = style.figure(6, 5.4, rows=2, sharex=True)
+    top.semilogy(steps, loss, color=GREY, alpha=0.5, linewidth=0.4, label="each update")
+    mean = np.convolve(loss, np.ones(window) / window, "valid")
+    top.semilogy(steps[window - 1 :], mean, color=OKABE_ITO[0], linewidth=LINE, label=f"mean of {window} updates")
+    top.set(ylabel="critic loss")
+    style.legend(top, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    bottom.plot(steps, Q, color=OKABE_ITO[1], linewidth=1.5)
+    bottom.set(xlabel="environment steps", ylabel="Q, mean of a batch")
     return figure
 
 

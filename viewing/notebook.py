@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from envs.bullet import quiet
 from envs.registry import make_env
-from override_ant import MyAntBulletEnv, MyWalkerBase
 from utils import REPO_ROOT, SCORE_SEED, eval_policy, load_policy
 from viewing.animation import animate, show
 from viewing.curves import plot_curve
@@ -29,6 +29,7 @@ from viewing.figures import (
     plot_classes,
     plot_delay,
     plot_estimates,
+    plot_losses,
     plot_paths,
     plot_smoothing,
     plot_target_networks,
@@ -49,8 +50,13 @@ from viewing.seeds import (
     scores,
 )
 
+with quiet():
+    from pybullet_envs_gymnasium.gym_locomotion_envs import WalkerBaseBulletEnv
+    from pybullet_envs_gymnasium.robot_locomotors import WalkerBase
+
 if TYPE_CHECKING:
     from IPython.display import Markdown
+    from matplotlib.figure import Figure
 
 __all__ = [
     "REPO_ROOT",
@@ -66,6 +72,7 @@ __all__ = [
     "load_policy",
     "make_env",
     "np",
+    "picture",
     "plot_angle_term",
     "plot_classes",
     "plot_curve",
@@ -73,6 +80,7 @@ __all__ = [
     "plot_directions",
     "plot_estimates",
     "plot_improvement",
+    "plot_losses",
     "plot_paths",
     "plot_seeds",
     "plot_smoothing",
@@ -100,6 +108,23 @@ def set_up() -> None:
 
     torch.set_num_threads(1)
     get_ipython().run_line_magic("config", 'InlineBackend.print_figure_kwargs = {"facecolor": "white", "bbox_inches": "tight"}')
+
+
+def picture(env: Any, title: str) -> "Figure":
+    """What the camera of an environment sees now.
+
+    Args:
+        env: an environment that was made with `render_mode="rgb_array"` and has been reset.
+        title: what is to be seen; also the description for readers who cannot see it.
+    """
+    from viewing.style import figure
+
+    shown, ax = figure(4.2, 3.4)
+    ax.imshow(env.render())
+    ax.axis("off")
+    ax.set_title(title)
+    shown.alt = title
+    return shown
 
 
 def source(thing: Callable[..., Any] | type) -> "Markdown":
@@ -141,8 +166,8 @@ def same_as(mine: type, original: type, steps: int = 300) -> None:
     The two take the same random actions from the same seeds.  Where they differ first, the step and what differs are printed.
 
     Args:
-        mine, original: two classes of environments like `MyAntBulletEnv`, or two of robots like `MyAnt`, for which
-            `MyAntBulletEnv` is the environment.
+        mine, original: two classes of environments like `MyAntBulletEnv`, or two of robots like `MyAnt`, which are put into
+            upstream's environment.  They are made without arguments.
         steps: number of steps.
     """
     name = f"{original.__module__}.{original.__qualname__}"
@@ -151,10 +176,8 @@ def same_as(mine: type, original: type, steps: int = 300) -> None:
 
 
 def _environment(cls):
-    """An environment: of this class, or with a robot of this class."""
-    if not issubclass(cls, MyWalkerBase):
-        return cls()
-    return type("WithRobot", (MyAntBulletEnv,), {"make_robot": lambda self: cls(target=self.target)})()
+    """An environment: of this class, or upstream's with a robot of this class."""
+    return WalkerBaseBulletEnv(cls()) if issubclass(cls, WalkerBase) else cls()
 
 
 def _differences(a, b, steps):
@@ -163,8 +186,11 @@ def _differences(a, b, steps):
     parts = ("state", "reward", "terminated", "truncated", "info")
     with closing(a), closing(b):  # also where only the first difference is asked for
         for t in range(steps):
-            if t % 100 == 0 and not np.array_equal(a.reset(seed=t)[0], b.reset(seed=t)[0]):
-                yield f"the state after reset(seed={t})"
+            if t % 100 == 0:
+                with quiet():  # Bullet prints when it connects
+                    states = [env.reset(seed=t)[0] for env in (a, b)]
+                if not np.array_equal(*states):
+                    yield f"the state after reset(seed={t})"
             action = rng.uniform(-1, 1, a.action_space.shape).astype(np.float32)
             for part, first, second in zip(parts, a.step(action), b.step(action), strict=True):
                 if not (np.array_equal(first, second) if part == "state" else first == second):

@@ -280,7 +280,7 @@ def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None
         ValueError: a group is empty.
     """
     loaded = _load(groups)
-    figure, ax = style.figure(6.4, 4.2)
+    figure, ax = style.figure(6.4, 4.6)
     ends = []
     for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
         if len(curves) < FEW if each is None else each:
@@ -295,7 +295,7 @@ def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None
         ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"threshold, {threshold:,.0f}")
     ax.set(xlabel="environment steps (millions)", ylabel="mean return of an evaluation")
     _title(ax, "Interquartile mean and 95 % interval", loaded)
-    style.legend(ax, loc="lower right")
+    style.legend(figure, loc="outside lower center", ncols=2)  # inside, it would lie on lines
     figure.alt = f"Learning curves of {_count(sum(map(len, loaded.values())))}; interquartile means: {'; '.join(ends)}."
     return figure
 
@@ -314,7 +314,7 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
     """
     loaded = _load(groups)
     horizon = max(curve["timesteps"][-1] for curves in loaded.values() for curve in curves)
-    figure, ax = style.figure(6.4, 4.2)
+    figure, ax = style.figure(6.4, 4.6)
     counts, unsolved = [], False
     for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
         steps, fraction, low, high = solved_fraction(curves, threshold)
@@ -332,7 +332,7 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
         ax.plot([], [], color=GREY, linestyle="", marker="|", markersize=12, markeredgewidth=LINE, label="a run ended unsolved")
     ax.set_xlim(left=0)
     _title(ax, f"Solved: {threshold:,.0f}, twice in a row", loaded)
-    style.legend(ax, loc="upper left")
+    style.legend(figure, loc="outside lower center", ncols=2)
     figure.alt = (
         f"The fraction of runs that are solved, a mean return of {threshold:,.0f} twice in a row, over environment steps; after "
         f"{horizon:,.0f} steps: {'; '.join(counts)}."
