@@ -67,12 +67,15 @@ def interrupt_at(monkeypatch, method, count):
     monkeypatch.setattr(training.run.Run, method, counted)
 
 
+SHORT = {"start_timesteps": 100, "eval_freq": 200, "max_timesteps": 800, "utd_ratio": 0.75}
+"""A run with three updates in each step, for the moments at which it is interrupted."""
+
 MOMENTS = {
     "before the first update": ("ends", 20),
-    "between two steps": ("ends", 150),
-    "when an evaluation is due": ("ends", 101),
-    "inside an evaluation": ("_check_interrupt", 17),
-    "inside the updates of a step": ("check", 1205),
+    "between two steps": ("ends", 75),
+    "when an evaluation is due": ("ends", 51),
+    "inside an evaluation": ("evaluate", 2),
+    "inside the updates of a step": ("check", 602),
 }
 
 
@@ -95,7 +98,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("workers, bf16", [(0, False), (2, False), (0, True), (2, True)])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_interrupted_and_resumed_equals_uninterrupted(monkeypatch, undisturbed, workers, bf16, moment):
-    arguments = SMALL | {"workers": workers, "bf16": bf16, "utd_ratio": 0.75, "seed": 3}  # three updates in each step
+    arguments = SMALL | SHORT | {"workers": workers, "bf16": bf16, "seed": 3}
     whole, lines = undisturbed(arguments)
     with monkeypatch.context() as patched:
         interrupt_at(patched, *MOMENTS[moment])

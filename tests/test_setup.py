@@ -101,6 +101,15 @@ def test_all_files_promise_the_same_pythons():
     assert re.search(r"python:([0-9.]+)-", container["image"])[1] in PYTHONS and container["postCreateCommand"] == "make ant"
 
 
+def test_continuous_integration_runs_every_test_once():
+    """It runs some beside the others, and chooses both with -k."""
+    chosen = re.findall(r"-k [\"'](.+?)[\"']", (ROOT / ".ci/run").read_text())
+    assert chosen == ["fresh_kernel", "not fresh_kernel"]
+    others = set((ROOT / "tests").glob("*.py")) - {Path(__file__)}
+    with_that_word = [path.name for path in others if "fresh_kernel" in path.read_text("utf-8")]
+    assert with_that_word == ["test_notebooks.py"], "the one file in which the first choice looks"
+
+
 def test_installed_versions_are_the_pinned_ones():
     found = {}
     for name in pins(*EXTRAS):
@@ -242,7 +251,7 @@ def test_an_interrupted_installation_is_completed_and_a_finished_one_is_not_repe
 def test_pip_gets_every_pin_and_no_dependency_of_pybullet_envs_gymnasium(checkout):
     assert run(checkout, sys.executable, "scripts/make.py", "test", "--version").returncode == 0
     torch, envs, others = (checkout / "pip.log").read_text().splitlines()
-    assert all("--only-binary=:all:" in line for line in (torch, envs, others))
+    assert all("--only-binary=:all:" in line and "--no-compile" in line for line in (torch, envs, others))
     assert " --no-deps " in torch and torch.endswith(f" torch=={pins()['torch']}")
     assert envs.endswith(f" --no-deps pybullet-envs-gymnasium=={pins()['pybullet-envs-gymnasium']}")
     assert "--no-deps" not in others and "pybullet-envs-gymnasium" not in others and " --constraint " in others
