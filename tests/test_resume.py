@@ -316,7 +316,7 @@ def test_killed_again_and_again_a_run_loses_nothing(root, request, monkeypatch):
     """
     kills = request.config.getoption("kills")
     monkeypatch.setenv("PYTHONPATH", str(root), prepend=os.pathsep)
-    arguments = SMALL | {"max_timesteps": 4000 * kills, "eval_freq": 1000, "workers": 1, "checkpoint_minutes": 0.002, "seed": 5}
+    arguments = SMALL | {"max_timesteps": 3000 * kills, "eval_freq": 1000, "workers": 1, "checkpoint_minutes": 0.002, "seed": 5}
     rng, models, inside, resumed_from = random.Random(0), Path("models/part"), 0, []
     for number in range(kills):
         given = {"resume": "part"} if (models / "args.json").exists() else arguments | {"name": "part"}
