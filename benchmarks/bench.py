@@ -99,13 +99,18 @@ animate(record(TD3(28, 8, 1.0), max_steps=1), {path!r}, workers=0, verbose=False
 """
 
 
-def start_rows() -> Iterator[Row]:
-    """From nothing to the first frame, and `make ant` when everything is installed."""
+def start_rows(repetitions: int = 3, make_ant: tuple[str, ...] = ()) -> Iterator[Row]:
+    """From nothing to the first frame, and `make ant` when everything is installed.
+
+    Args:
+        repetitions: measurements of the first frame, of which the median counts.
+        make_ant: more arguments of `make ant`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         first_frame = ["-c", FIRST_FRAME.format(path=f"{folder}/frame.png")]
-        wall = statistics.median(wall_clock("the first frame", first_frame) for _ in range(3))
+        wall = statistics.median(wall_clock("the first frame", first_frame) for _ in range(repetitions))
         yield Row("import to first frame", wall, "s", bound="less than 3", met=wall < 3)
-        wall = wall_clock("make ant", ["-m", "viewing.animation", "--out", f"{folder}/ant.gif"])
+        wall = wall_clock("make ant", ["-m", "viewing.animation", "--out", f"{folder}/ant.gif", *make_ant])
         yield Row("make ant, installed", wall, "s", bound="less than 60", met=wall < 60)
 
 

@@ -239,7 +239,7 @@ def test_arguments_out_of_range_are_named(run, tmp_path, monkeypatch, arguments,
 
 def test_the_estimate_is_near_the_time_it_takes(run, tmp_path, capsys):
     start = time.perf_counter()
-    animate(run, tmp_path / "ant.webp", 1280, 960, workers=0)
+    animate(run, tmp_path / "ant.webp", 960, 720, workers=0)
     seconds = time.perf_counter() - start
     estimate = int(re.fullmatch(r"Rendering 24 frames, about (\d+) s \.\.\.\n", capsys.readouterr().out)[1])
     assert seconds / 4 < estimate < seconds + 1

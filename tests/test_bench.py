@@ -85,7 +85,7 @@ def test_the_machine_is_described_without_its_name():
 
 def keep_memory_in_a_child():
     """Prints, writes a file, and keeps 600 MB, more than Python and PyTorch need, in a child for some seconds."""
-    code = "b = b'x' * 600_000_000; import time; time.sleep(4)"
+    code = "b = b'x' * 600_000_000; import time; time.sleep(2.5)"
     print("lost")
     with open("kept", "w") as f:
         f.write("x")
@@ -150,7 +150,7 @@ def test_rows_of_training():
 
 @pytest.mark.slow
 def test_rows_of_the_start():
-    first_frame, make_ant = bench.start_rows()
+    first_frame, make_ant = bench.start_rows(repetitions=1, make_ant=("--points", "0", "--seconds", "2"))
     assert 0 < first_frame.ours < make_ant.ours and first_frame.met == (first_frame.ours < 3)
 
 

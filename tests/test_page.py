@@ -55,12 +55,23 @@ def address(site):
         server.shutdown()
 
 
+def start_node(*arguments, script=None):
+    """Starts a program for Node, and returns a function () -> the JSON that it writes, which should be less than 60 kB."""
+    command = ["node", "--input-type=module", "-e", script, *arguments] if script else ["node", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, text=True, **pipes)
+
+    def result():
+        out, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error
+        return json.loads(out)
+
+    return result
+
+
 def node(*arguments, script=None):
     """The JSON that a program for Node writes."""
-    command = ["node", "--input-type=module", "-e", script, *arguments] if script else ["node", *arguments]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return start_node(*arguments, script=script)()
 
 
 # --- building --------------------------------------------------------------------------------------------------------------
@@ -174,15 +185,16 @@ def test_javascript_policies_score_as_python_ones(site, tmp_path):
     ]
     (tmp_path / "starts.json").write_text(json.dumps(starts))
     checkpoint = ROOT / "models" / MODEL / "best_actor"
-    (episodes,) = node("page/score.mjs", tmp_path / "starts.json", checkpoint).values()
+    javascript = start_node("page/score.mjs", tmp_path / "starts.json", checkpoint)
     python = eval_directions(load_policy(MODEL), count=72)
+    (episodes,) = javascript().values()
     assert all(each["reached"] for each in episodes) and python.reached.all()
     median = np.median([each["steps"] for each in episodes])
     print(f"median steps: {median:.0f} in JavaScript, {python.median_steps:.0f} in Python")
     assert abs(median / python.median_steps - 1) < 0.02
 
 
-def test_memory_stays_flat_over_ten_minutes_of_the_ants_time(site):
+def test_memory_stays_flat_over_five_minutes_of_the_ants_time(site):
     script = """
     import fs from "node:fs";
     import { AntEnv } from "./page/src/ant_env.js";
@@ -194,10 +206,10 @@ def test_memory_stays_flat_over_ten_minutes_of_the_ants_time(site):
     const policy = readExport(file.buffer.slice(file.byteOffset, file.byteOffset + file.length));
     const simulation = new Simulation(env, policy, [[6, 0]], true);
     const sizes = [];
-    for (let step = 0; step <= 36000; step++) {
+    for (let step = 0; step <= 18000; step++) {
       simulation.step();
       if (step % 1000 === 500) simulation.push();
-      if (step % 6000 === 0) {
+      if (step % 3000 === 0) {
         globalThis.gc();
         sizes.push([env.physics.bullet.HEAPU8.length, process.memoryUsage().heapUsed]);
       }
@@ -209,8 +221,8 @@ def test_memory_stays_flat_over_ten_minutes_of_the_ants_time(site):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     wasm, heap = np.array(result["sizes"]).T
-    assert np.ptp(wasm) == 0 and heap[-1] - heap[1] < 1e6, result
-    assert result["reached"] > 50, "it walked all the time"
+    assert np.ptp(wasm) == 0 and heap[-1] - heap[1] < 0.5e6, result
+    assert result["reached"] > 25, "it walked all the time"
 
 
 # --- policies --------------------------------------------------------------------------------------------------------------
@@ -383,7 +395,7 @@ def test_the_first_load_is_small_and_quick(site, address, chromium):
     names = [request.removeprefix(address) or "index.html" for request in browser.requests if request.startswith(address)]
     sizes = {name: len(gzip.compress((site / name).read_bytes(), 9)) for name in dict.fromkeys(names)}
     frames, begin = browser.evaluate("ant.frames"), time.perf_counter()
-    time.sleep(4)
+    time.sleep(2)
     rate = (browser.evaluate("ant.frames") - frames) / (time.perf_counter() - begin)
     print(f"first load {sum(sizes.values()):,} bytes gzipped {sizes}, {seconds:.1f} s; {rate:.0f} frames a second at 640 x 480")
     assert {"index.html", "ant.js", "bullet.wasm"} < set(sizes) and sum(sizes.values()) < 3e6

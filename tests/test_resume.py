@@ -316,7 +316,7 @@ def test_killed_again_and_again_a_run_loses_nothing(root, request, monkeypatch):
     """
     kills = request.config.getoption("kills")
     monkeypatch.setenv("PYTHONPATH", str(root), prepend=os.pathsep)
-    arguments = SMALL | {"max_timesteps": 4000 * kills, "eval_freq": 1000, "workers": 1, "checkpoint_minutes": 0.002, "seed": 5}
+    arguments = SMALL | {"max_timesteps": 3000 * kills, "eval_freq": 1000, "workers": 1, "checkpoint_minutes": 0.002, "seed": 5}
     rng, models, inside, resumed_from = random.Random(0), Path("models/part"), 0, []
     for number in range(kills):
         given = {"resume": "part"} if (models / "args.json").exists() else arguments | {"name": "part"}
@@ -412,11 +412,11 @@ def test_a_stopped_worker_does_not_keep_a_run_from_ending(root):
 @pytest.mark.parametrize("by", ["Ctrl-C", "max_minutes"])
 def test_a_huge_utd_ratio_does_not_keep_a_run_from_ending(root, by):
     words = command(root, "--utd-ratio", "1000", "--num-envs", "64", "--max-timesteps", "1_000_000")
-    limit = ["--max-minutes", "0.05"] if by == "max_minutes" else []
+    limit = ["--max-minutes", "0.02"] if by == "max_minutes" else []
     process = launch([*words, *limit])
     while not Path("results/a.csv").exists() and process.poll() is None:
         time.sleep(0.02)
-    time.sleep(4)
+    time.sleep(2)
     if by == "Ctrl-C":
         process.send_signal(signal.SIGINT)
     begun = time.monotonic()
@@ -600,7 +600,7 @@ def test_memory_files_and_physics_clients_stay_as_they_are(root):
     """
     code = """
 import benchmarks.endurance as endurance
-endurance.endurance(minutes=0.6, eval_freq=1000, buffer_size=3000)
+endurance.endurance(minutes=0.3, eval_freq=1000, buffer_size=1000)
 """
     env = os.environ | {"PYTHONPATH": str(root)}
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True).stdout
