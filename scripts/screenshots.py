@@ -1,12 +1,15 @@
 """Pictures of the pages that GitHub does not run, for the notebooks: `python scripts/screenshots.py`, which needs Chromium.
 
 It writes animations/replay_3d.png and animations/steering_page.png from the pages as they are, so run it after a change of them.
+If there is a folder runs/base_ant, which the first notebook leaves, it also writes animations/tensorboard.png.
 """
 
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +86,43 @@ def steering_page() -> None:
             simulation.close()
 
 
+def tensorboard() -> None:
+    """TensorBoard with the mean return and Q of the run of the first notebook."""
+    if not (ROOT / "runs" / "base_ant").exists():
+        print("There is no runs/base_ant, so animations/tensorboard.png stays as it is.")
+        return
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", "runs", "--host", "127.0.0.1", "--port", "6111"]
+    server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    chosen = "darkMode=false&smoothing=0&runFilter=base_ant&tagFilter=eval%2Fmean_return%7Ctrain%2FQ"
+    path = ROOT / "animations/tensorboard.png"
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            browser = Browser(folder, 1100, 520)
+            try:
+                wait(lambda: _answers("http://127.0.0.1:6111"), 60, "TensorBoard did not start")
+                browser("Page.navigate", url=f"http://127.0.0.1:6111/?{chosen}#timeseries")  # it changes the address itself
+                plots = "document.querySelectorAll('scalar-card canvas, scalar-card svg').length"
+                wait(lambda: browser.evaluate(plots), 60, "no plot")
+                time.sleep(8)  # until the curves are drawn
+                Image.fromarray(browser.screenshot()).save(path, optimize=True)
+            finally:
+                browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+    print(f"{path.relative_to(ROOT)}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+def _answers(url):
+    """Whether there is a server."""
+    try:
+        urllib.request.urlopen(url)
+    except OSError:
+        return False
+    return True
+
+
 if __name__ == "__main__":
     replay()
     steering_page()
+    tensorboard()

@@ -12,7 +12,7 @@ from conftest import ROOT
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
 SMALL = {
     "TD3notebook-MyAnt.ipynb": {
-        "max_timesteps": 10_400,
+        "args": {"env": "MyAntResetTargetBulletEnv-v0", "seed": 0, "max_timesteps": 10_400},
         "own_minutes": 0.1,
         "score_episodes": 2,
         "directions": 4,
@@ -26,7 +26,16 @@ SMALL = {
         "animation_seconds": 0.3,
         "steer_seconds": 1,
     },  # fmt: skip
-    "TD3notebook-random_points.ipynb": {"max_timesteps": 10_400, "directions": 4, "animation_seconds": 0.3},
+    "TD3notebook-random_points.ipynb": {
+        "args": {
+            "env": "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0",
+            "seed": 0,
+            "discount": 0.98,
+            "max_timesteps": 10_400,
+        },
+        "directions": 4,
+        "animation_seconds": 1.0,
+    },  # fmt: skip
     "sweep.ipynb": {
         "default_seeds": 2,
         "seeds": 2,
@@ -44,7 +53,13 @@ SMALL = {
             "buffer_size": 5_000,
         },
     },
-    "TD3notebook.ipynb": {"hand_steps": 1_200, "max_timesteps": 10_400, "score_episodes": 2, "animation_seconds": 0.3},
+    "TD3notebook.ipynb": {
+        "args": {"policy": "TD3", "env": "AntBulletEnv-v0", "seed": 0, "max_timesteps": 10_800},
+        "hand_steps": 1_200,
+        "stages": [10_200, 10_500],
+        "score_episodes": 2,
+        "animation_seconds": 0.3,
+    },
 }
 
 LEAVES = {
