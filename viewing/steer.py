@@ -194,20 +194,27 @@ STYLE = """<style>
   box-sizing: border-box; font-size: 14px; line-height: 1.45; color: #1E2430; background: rgba(255, 255, 255, 0.9);
   pointer-events: none }
 @media (min-width: 577px) { .hint { max-width: calc(100vw - 352px) } }
+@media (pointer: coarse) { .with-mouse { display: none } }
+@media not all and (pointer: coarse) { .with-finger { display: none } }
 label, p:has(> label), [role=tab] { color: var(--mantine-color-text) !important }
+[aria-label="Expand panel speed and reward"] p { opacity: 1 !important }
 @media (max-height: 649px) {
   [data-dock-scroll]:has(.uplot-container) > :first-child { flex-grow: 1 !important }
   [data-dock-scroll]:has(.uplot-container) > :nth-child(n + 2) { display: none !important }
 }
 @media (max-height: 480px) { html { font-size: 83% } }
 </style>"""
-"""The look of the hint, darker labels, and what a low window leaves out: the plot.  In a phone's, controls are smaller too.
+"""The look of the hint, labels in the colour of text, and what a low window leaves out: the plot.
+
+In the window of a phone that is held sideways, controls are smaller too, as viser has them where it is upright.
 
 From a width of 577 pixels on, viser has its controls at the right, 324 pixels wide, and below that at the bottom.
 """
 
-HINT = """<div class="hint"><b>Click or tap the ground</b>: the ant runs there.<br>
-Shift-click adds a point. Drag to look around.</div>"""
+HINT = """<div class="hint">
+<div class="with-mouse"><b>Click the ground</b>: the ant runs there.<br>Shift-click adds a point. Drag to look around.</div>
+<div class="with-finger"><b>Tap the ground</b>: the ant runs there.<br>Drag to look around.</div>
+</div>"""
 """What a visitor can do, at the top left of the scene."""
 
 CAMERA, LOOK_AT = (-6.6, -4.1, 2.4), (0.0, 0.0, 0.3)
@@ -358,7 +365,7 @@ class SteeringApp:
         if simulation.fallen_steps_left:
             line = "**It has fallen** and starts again."
         elif distance <= REACHED:
-            line = "**It is there.** Click the next point."
+            line = "**It is there.** Choose the next point."
         else:
             line = f"**{distance:.1f} m to go**, points in the path: {len(simulation.targets)}"
         self.status.content = f"{line}  \npoints reached: {simulation.reached}, falls: {simulation.falls}"
