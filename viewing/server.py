@@ -119,7 +119,7 @@ def follow_color_scheme(response: Response) -> None:
     viser's theme is the same for all visitors, but its page has a switch of its own, which otherwise only a saved page uses.
     """
     if response.headers.get("Content-Type", "").startswith("text/html"):
-        response.body = _with_color_scheme(response.body, response.headers.get("Content-Encoding") == "gzip")
+        response.body = _with_color_scheme(bytes(response.body), response.headers.get("Content-Encoding") == "gzip")
         del response.headers["Content-Length"]
         response.headers["Content-Length"] = str(len(response.body))
 
