@@ -56,6 +56,7 @@ def test_the_page_is_shown_and_steered_through_the_jupyter_server_of_its_kernel(
         client = BlockingKernelClient(connection_file=str(runtime / f"kernel-{kernel}.json"))
         client.load_connection_file()
         client.start_channels()
+        client.hb_channel.time_to_dead = 60  # a kernel on a busy machine is not dead after the usual second of silence
         client.wait_for_ready(timeout=60)
         path_file = tmp_path / "path"
         client.execute(STEER.format(path=str(path_file)))

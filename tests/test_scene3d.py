@@ -10,6 +10,7 @@ from browser import CHROMIUM, Browser, wait
 from conftest import ROOT
 
 from envs.registry import make_env
+from envs.world import HeightField
 from override_ant import REACHED
 from utils import load_policy
 from viewing import style
@@ -108,6 +109,26 @@ def test_there_is_a_flag_at_each_target():
             assert [tuple(node.position[:2]) for node in scene.flags] == targets
 
 
+def test_trail_flags_and_clicks_are_on_the_hills():
+    heights = np.zeros((9, 9))
+    heights[3:6, 3:6] = 0.7
+    hill = HeightField(heights, 1.0)  # a block that is 2 m wide on top, around the origin
+    with serving() as server:
+        scene = Scene3D(server.scene)
+        scene.set_terrain([hill])
+        np.testing.assert_allclose(scene.heights([(0, 0), (0.5, 0.9), (3.5, 3.5), (20, 0)]), [0.7, 0.7, 0, 0], atol=0.01)
+        scene.set_trail(np.array([(-3.5, 0), (0, 0)]))
+        np.testing.assert_allclose(scene.trail.points[:, 2], [0.05, 0.75], atol=0.01)
+        scene.set_targets([(0, 0), (3.5, 3.5)])
+        np.testing.assert_allclose([flag.position for flag in scene.flags], [(0, 0, 0.7), (3.5, 3.5, 0)], atol=0.01)
+        np.testing.assert_allclose(scene.first_hit((0, 0, 5), (0, 0, 0)), (0, 0, 0.7), atol=0.01)
+        np.testing.assert_allclose(scene.first_hit((-8, 0, 1), (8, 0, 0))[0], -1.18, atol=0.01)  # on its slope
+        np.testing.assert_array_equal(scene.first_hit((20, 0, 5), (21, 0, 0)), (21, 0, 0))
+        scene.set_terrain([])
+        assert scene.flags == [] and not scene.heights([(0, 0)]).any()
+        np.testing.assert_array_equal(scene.first_hit((0, 0, 5), (0, 0, 0)), (0, 0, 0))
+
+
 @pytest.fixture(scope="module")
 def recording():
     return record(load_policy("base_ant_final"), max_steps=150)
@@ -153,9 +174,11 @@ def test_the_page_opens_from_disk_without_a_network_and_moves(recording, tmp_pat
     browser = Browser(tmp_path)
     try:
         browser("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        browser("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
         browser.open(path.as_uri())
         first = wait(lambda: screenshot_with_an_ant(browser), 90, "the canvas stayed blank")
         wait(lambda: (browser.screenshot() != first).mean() > 0.01 and screenshot_with_an_ant(browser), 60, "nothing moved")
+        assert browser.evaluate("document.documentElement.dataset.mantineColorScheme") == "dark"
         assert not [url for url in browser.requests if not url.startswith(("file:", "data:", "blob:"))]
         assert not browser.errors
     finally:

@@ -1,6 +1,7 @@
 """Who may talk to a viser server, and with which messages: Python clients, and other pages in a real browser."""
 
 import contextlib
+import gzip
 import http.client
 import http.server
 import json
@@ -21,7 +22,7 @@ from viser import _messages
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from viewing.server import MAX_MESSAGE_BYTES, checked_message, names_this_server, serving
+from viewing.server import MAX_MESSAGE_BYTES, PREFERS_DARK, checked_message, names_this_server, serving
 
 KEY = "a-key-that-nobody-can-guess"
 PROTOCOL = f"viser-v{viser.__version__}"
@@ -114,6 +115,20 @@ def test_who_knows_the_key_is_let_in_through_any_proxy(port):
     assert websocket_status(port, *proxy, path=f"/{KEY}") == websocket_status(port, *proxy, path=f"/{KEY}/") == 101
     for path in ("/", "//", f"/{KEY[:-1]}/", f"/{KEY}a/", f"/a/{KEY}/", f"/?{KEY}", f"/../{KEY}/", "/%ff/"):
         assert (http_status(port, *proxy, path=path), websocket_status(port, *proxy, path=path)) == (403, 403), path
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_the_page_is_as_dark_as_the_browser_asks_for(port, encoding):
+    for _ in range(2):  # the second answer is kept from the first
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/", headers={"Accept-Encoding": encoding})
+        response = connection.getresponse()
+        page = response.read()  # as many bytes as Content-Length says
+        page = gzip.decompress(page) if encoding == "gzip" else page
+        assert response.headers["Content-Encoding"] == encoding and page.rstrip().endswith(b"</html>")
+        head, _, _ = page.partition(b"</head>")
+        assert head.count(PREFERS_DARK.encode()) == 1
+        connection.close()
 
 
 def test_without_a_key_no_path_is_special():

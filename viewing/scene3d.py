@@ -10,6 +10,7 @@ import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -18,11 +19,11 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from envs.bullet import connect, quiet
-from envs.world import Shape
+from envs.world import Shape, ground_heights
 from override_ant import REACHED
 from training.files import atomic_write
 from viewing.recording import Recording
-from viewing.server import serving
+from viewing.server import PREFERS_DARK, serving
 from viewing.style import DARK_TILE, LIGHT_TILE, SKY, TARGET, TERRAIN, TRAIL, link_color
 
 with quiet():
@@ -169,6 +170,7 @@ class Scene3D:
             name = f"/ant/{len(self.bodies)}_{link}"
             self.bodies.append((number, scene.add_mesh_simple(name, vertices, faces, color=paint(link_color(number, link)))))
         self.flags, self.terrain = [], []
+        self.physics: Any = None  # a client of Bullet with the terrain alone, if there is any, to look up heights
         self.trail: viser.SplineCatmullRomHandle | None = None
 
     def _add_sky(self):
@@ -204,30 +206,60 @@ class Scene3D:
         while len(self.flags) > len(targets):
             self.flags.pop().remove()
         for k, (x, y) in enumerate(targets):
-            name = f"/world/target_{k}"
-            if k == len(self.flags):
+            name, (height,), is_new = f"/world/target_{k}", self.heights([(x, y)]), k == len(self.flags)
+            if is_new:
                 self.flags.append(self.scene.add_frame(name, show_axes=False))
-                for part, mesh in FLAG.items():
-                    vertices = mesh.vertices.astype(np.float32)
-                    self.scene.add_mesh_simple(f"{name}/{part}", vertices, mesh.faces, color=paint(TARGET), flat_shading=True)
                 if k:
                     self.scene.add_label(f"{name}/number", str(k + 1), position=(0, 0, 1.6), anchor="bottom-center")
-            self.flags[k].position = (x, y, 0.0)
+            self.flags[k].position = (x, y, height)
+            for part, mesh in FLAG.items():
+                vertices, lies = mesh.vertices.astype(np.float32), part in ("disc", "ring")
+                if lies:
+                    vertices[:, 2] += self.heights(vertices[:, :2] + (x, y)) - height
+                if is_new or (lies and self.physics):
+                    self.scene.add_mesh_simple(f"{name}/{part}", vertices, mesh.faces, color=paint(TARGET), flat_shading=True)
 
     def set_terrain(self, shapes: Iterable[Shape]) -> None:
-        """Shows what stands on the floor, in place of what stood there."""
+        """Shows what stands on the floor, in place of what stood there, and takes away the flags.  New ones stand on the terrain."""
+        self.set_targets([])
         while self.terrain:
             self.terrain.pop().remove()
+        self.physics = None
         for k, shape in enumerate(shapes):
+            self.physics = self.physics or connect()
+            shape.add(self.physics)
             vertices, faces = shape.mesh()
             self.terrain.append(
                 self.scene.add_mesh_simple(f"/world/terrain_{k}", vertices, faces, color=paint(TERRAIN), flat_shading=True)
             )
 
+    def heights(self, points: ArrayLike) -> np.ndarray:
+        """The height of the ground at some points.
+
+        Args:
+            points: (N, 2), x and y in metres.
+
+        Returns:
+            (N,) float64, in metres.
+        """
+        return np.maximum(0.0, ground_heights(self.physics, points)) if self.physics else np.zeros(len(np.asarray(points)))
+
+    def first_hit(self, start: ArrayLike, end: ArrayLike) -> np.ndarray:
+        """Where the line from `start` to `end` first meets the terrain, or `end` if it does not.
+
+        Args:
+            start: (3,) in metres.
+            end: (3,) in metres, such as a point of the floor.
+        """
+        if not self.physics:
+            return np.array(end)
+        body, _, _, position, _ = self.physics.rayTest(np.asarray(start).tolist(), np.asarray(end).tolist())[0]
+        return np.array(position if body >= 0 else end)
+
     def set_trail(self, path: np.ndarray) -> None:
         """Draws a path, (N, 2) in metres, on the ground.  Fewer than two points change nothing."""
         if len(path) > 1:
-            points = np.column_stack([path, np.full(len(path), 0.02)]).astype(np.float32)
+            points = np.column_stack([path, self.heights(path) + (0.05 if self.physics else 0.02)]).astype(np.float32)
             if self.trail is None:
                 self.trail = self.scene.add_spline_catmull_rom(
                     "/world/trail", points, segments=max(400, 3 * len(points)), color=TRAIL, thickness=0.05
@@ -274,5 +306,6 @@ def save_html(recording: Recording, path: str | Path, fps: float = 30, max_secon
             if moves:
                 scene.set_targets(recording.targets[step : step + 1])
             serializer.insert_sleep(1 / fps)
-        part.write_text(serializer.as_html(), encoding="utf-8")
+        page = serializer.as_html().replace("{darkMode:false}", f"{{darkMode:{PREFERS_DARK}}}", 1)
+        part.write_text(page, encoding="utf-8")
     return path

@@ -14,6 +14,8 @@ as JupyterLab's own address has a token, and whoever knows the path is let in.
 import asyncio
 import contextlib
 import dataclasses
+import functools
+import gzip
 import io
 import ipaddress
 import logging
@@ -94,11 +96,41 @@ def request_check(
             if not known or origins not in ([], [f"http://{hosts[0]}"]) or "?" in request.path:
                 return connection.respond(403, REFUSAL)
         response = inner(connection, request) if inner else None
-        if isinstance(response, Response) and not has_key:
-            response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"  # no other page may lay itself over this one
+        if isinstance(response, Response):
+            follow_color_scheme(response)
+            if not has_key:
+                response.headers["Content-Security-Policy"] = (
+                    "frame-ancestors 'none'"  # no other page may lay itself over this one
+                )
         return response
 
     return process_request
+
+
+# --- light or dark ---------------------------------------------------------------------------------------------------------
+
+PREFERS_DARK = 'matchMedia("(prefers-color-scheme: dark)").matches'
+"""JavaScript: whether the visitor's browser asks for dark pages."""
+
+
+def follow_color_scheme(response: Response) -> None:
+    """Makes viser's page, if the response is that, as light or dark as the visitor's browser asks for.
+
+    viser's theme is the same for all visitors, but its page has a switch of its own, which otherwise only a saved page uses.
+    """
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        response.body = _with_color_scheme(bytes(response.body), response.headers.get("Content-Encoding") == "gzip")
+        del response.headers["Content-Length"]
+        response.headers["Content-Length"] = str(len(response.body))
+
+
+@functools.lru_cache(4)  # viser keeps the page too
+def _with_color_scheme(page, is_zipped):
+    """The page with the script in its head."""
+    page = gzip.decompress(page) if is_zipped else page
+    script = f"<script>window.__VISER_EMBED_CONFIG__ = {{darkMode: {PREFERS_DARK}}}</script>"
+    page = page.replace(b"</head>", script.encode() + b"</head>", 1)
+    return gzip.compress(page) if is_zipped else page
 
 
 # --- which messages are listened to ----------------------------------------------------------------------------------------

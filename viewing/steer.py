@@ -189,10 +189,32 @@ LINES = {
 }
 """Lines of the plot and their colours: the speed and terms of the reward."""
 
-HINT = """<div style="position: fixed; top: 14px; left: 14px; max-width: calc(100vw - 28px); padding: 0.5em 0.9em;
-border-radius: 0.7em; font-size: 14px; line-height: 1.45; color: #1E2430; background: rgba(255, 255, 255, 0.9);
-pointer-events: none; box-sizing: border-box"><b>Click or tap the ground</b>: the ant runs there.<br>
-Shift-click adds a point. Drag to look around.</div>"""
+STYLE = """<style>
+.hint { position: fixed; top: 14px; left: 14px; max-width: calc(100vw - 28px); padding: 0.5em 0.9em; border-radius: 0.7em;
+  box-sizing: border-box; font-size: 14px; line-height: 1.45; color: #1E2430; background: rgba(255, 255, 255, 0.9);
+  pointer-events: none }
+@media (min-width: 577px) { .hint { max-width: calc(100vw - 352px) } }
+@media (pointer: coarse) { .with-mouse { display: none } }
+@media not all and (pointer: coarse) { .with-finger { display: none } }
+label, p:has(> label), [role=tab] { color: var(--mantine-color-text) !important }
+[aria-label="Expand panel speed and reward"] p { opacity: 1 !important }
+@media (max-height: 649px) {
+  [data-dock-scroll]:has(.uplot-container) > :first-child { flex-grow: 1 !important }
+  [data-dock-scroll]:has(.uplot-container) > :nth-child(n + 2) { display: none !important }
+}
+@media (max-height: 480px) { html { font-size: 83% } }
+</style>"""
+"""The look of the hint, labels in the colour of text, and what a low window leaves out: the plot.
+
+In the window of a phone that is held sideways, controls are smaller too, as viser has them where it is upright.
+
+From a width of 577 pixels on, viser has its controls at the right, 324 pixels wide, and below that at the bottom.
+"""
+
+HINT = """<div class="hint">
+<div class="with-mouse"><b>Click the ground</b>: the ant runs there.<br>Shift-click adds a point. Drag to look around.</div>
+<div class="with-finger"><b>Tap the ground</b>: the ant runs there.<br>Drag to look around.</div>
+</div>"""
 """What a visitor can do, at the top left of the scene."""
 
 CAMERA, LOOK_AT = (-6.6, -4.1, 2.4), (0.0, 0.0, 0.3)
@@ -230,7 +252,7 @@ class SteeringApp:
         gui.set_panel_label("Steer the ant")
         gui.main_panel.dock_right()
         self.status = gui.add_markdown("")
-        gui.add_html(HINT)
+        gui.add_html(STYLE + HINT)
         policy = gui.add_dropdown("policy", tuple(simulation.policies), initial_value=next(iter(simulation.policies)))
         world = gui.add_dropdown("world", tuple(WORLDS), initial_value=next(iter(WORLDS)))
         append = gui.add_checkbox("add to the path", False)
@@ -249,7 +271,11 @@ class SteeringApp:
     def _add_plot(self, server):
         """Adds a panel with the plot, which on a phone is closed until it is tapped."""
         widths = [5, 2, 2, 2, 2]  # progress is about the speed and would hide it
-        series = [viser.uplot.Series(label=name, stroke=LINES[name], width=w) for name, w in zip(LINES, widths, strict=True)]
+        points = viser.uplot.Series_Points(show=False)  # otherwise a line has dots where it is short
+        series = [
+            viser.uplot.Series(label=name, stroke=LINES[name], width=width, points=points)
+            for name, width in zip(LINES, widths, strict=True)
+        ]
         y_range = {"min": {"pad": 0.1, "soft": -1, "mode": 1}, "max": {"pad": 0.1, "soft": 4, "mode": 1}}  # -1 to 4, or more
         no_ticks = viser.uplot.Axis_Ticks(show=False)
         panel = server.gui.add_panel()
@@ -298,10 +324,15 @@ class SteeringApp:
         origin, direction = np.array(event.ray_origin), np.array(event.ray_direction)
         if direction[2] < 0:
             with np.errstate(over="ignore", invalid="ignore"):
-                point = (origin - direction * origin[2] / direction[2])[:2]
-            if np.linalg.norm(point) <= MAX_CLICK_DISTANCE:
-                x, y = point + self.scene.center
-                self.submit(lambda: self.simulation.add_target(x, y, append))
+                point = origin - direction * origin[2] / direction[2]  # on the level floor
+            if np.linalg.norm(point[:2]) <= MAX_CLICK_DISTANCE:
+                center = np.append(self.scene.center, 0)
+
+                def go() -> None:
+                    x, y, _ = self.scene.first_hit(origin + center, point + center)
+                    self.simulation.add_target(x, y, append)
+
+                self.submit(go)
 
     def update_scene(self) -> None:
         """Sends the pose of the ant and its targets to the browsers."""
@@ -310,6 +341,7 @@ class SteeringApp:
         if self.shown_shapes is not simulation.env.shapes:
             self.shown_shapes = simulation.env.shapes
             self.scene.set_terrain(self.shown_shapes)
+            self.shown_targets = []  # whose flags stand on it
         if self.shown_targets != list(simulation.targets):
             self.shown_targets = list(simulation.targets)
             self.scene.set_targets(self.shown_targets)
@@ -333,7 +365,7 @@ class SteeringApp:
         if simulation.fallen_steps_left:
             line = "**It has fallen** and starts again."
         elif distance <= REACHED:
-            line = "**It is there.** Click the next point."
+            line = "**It is there.** Choose the next point."
         else:
             line = f"**{distance:.1f} m to go**, points in the path: {len(simulation.targets)}"
         self.status.content = f"{line}  \npoints reached: {simulation.reached}, falls: {simulation.falls}"
