@@ -19,7 +19,7 @@ from utils import ReplayBuffer  # noqa: E402
 def pytest_addoption(parser):
     """The numbers of a long run are in brackets."""
     parser.addoption("--kills", type=int, default=6, help="how often test_resume.py kills a run [200]")
-    parser.addoption("--interrupts", type=int, default=6, help="how often test_resume.py presses Ctrl-C [100]")
+    parser.addoption("--interrupts", type=int, default=9, help="how often test_resume.py presses Ctrl-C [100]")
 
 
 def child_processes(pid=None):

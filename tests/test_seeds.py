@@ -245,7 +245,8 @@ def test_each_of_a_few_seeds_is_drawn_and_their_number_is_in_the_title(count, tm
         assert ([0.0 + 1, 0.0 + 2] in drawn_now) is each
     middle = {2: 0.5, 10: 4.5}[count]
     assert [middle + 1, middle + 2] in drawn
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"a ({count} seeds)", "b (1 seed)", "threshold, 1"]
+    (legend,) = figure.legends  # below the axes, where it lies on no line
+    assert [text.get_text() for text in legend.get_texts()] == [f"a ({count} seeds)", "b (1 seed)", "threshold, 1"]
     assert f"of {count + 1} seeds" in figure.alt and f"a, {middle + 2:,.0f} after 2,000,000 steps" in figure.alt
 
 
