@@ -109,8 +109,6 @@ def read_pins(extra=None):
 def pip_install(python, pins, *options):
     """Installs pinned requirements into the environment of a Python. Nothing is compiled."""
     pip = [python, "-m", "pip", "install", "-qq", "--no-input", "--no-warn-conflicts", "--only-binary=:all:"]
-    # Bytecode for all of it would take the better part of a minute. Python makes and keeps it for what is imported, the first time.
-    pip.append("--no-compile")
     torch = [pin for pin in pins if pin.startswith("torch==")]
     # The default index's torch for Linux brings 3 GB of CUDA packages. PyTorch's own index has a build without them, whose version
     # counts as the higher one, so that pip prefers it; where that index does not answer, pip takes the other build.
