@@ -1,11 +1,16 @@
 """Trains and measures the ants of the cookbook, several seeds each, and writes tables of the results.
 
-    python -m benchmarks.cookbook                       # all of them
+    python -m benchmarks.cookbook                       # all recipes, one after the other
+    python -m benchmarks.cookbook --only reward start   # these two, in this order
     python -m benchmarks.cookbook --only reward --seeds 10
 
-Given again, the same command continues where it was interrupted.  Every run of a recipe has the same arguments and differs in its
-environment and its seed alone.  The tables are `results/cookbook/RECIPE.csv`, the learning curves, and
-`results/cookbook/measures.csv`, what each best policy does in the environments in which it is tested.
+The tables of a recipe are written as soon as it is finished, and those of the others are kept, so the recipes may come from several
+commands.  An ant that several recipes need is trained once, whatever command comes first.  Given again, the same command continues
+where it was interrupted.
+
+Every run of a recipe has the same arguments and differs in its environment and its seed alone.  The tables are
+`results/cookbook/RECIPE.csv`, the learning curves, and `results/cookbook/measures.csv`, what each best policy does in the
+environments in which it is tested.
 """
 
 import csv
@@ -27,6 +32,9 @@ FOLDER = REPO_ROOT / "results" / "cookbook"
 WORLDS = ["Sprinter", "Moon", "Ice", "Loaded"]
 TERRAINS = ["Hills", "Steps", "Ramps"]
 
+Known = dict[tuple[Path, str], dict[str, float]]
+"""What a policy, by its folder, does in an environment of `envs.registry.COOKBOOK`: its `MEASURES`."""
+
 
 @dataclass
 class Recipe:
@@ -47,47 +55,46 @@ RECIPES = {
     "reward": Recipe(["Sprinter", "Electricity4", "Electricity16"]),
     "observation": Recipe(["Sprinter", "NoContacts", "Noisy", "Delayed"], symmetries=False),
     "distance": Recipe(["Near", "NearWithDistance"]),
-    "action": Recipe(["Sprinter", "DeadMotor", "HalfTorque", "Smooth"], symmetries=False),
     "lost_leg": Recipe(["Sprinter", "LosesLeg"], {arm: ["Sprinter", "LosesLeg"] for arm in ("Sprinter", "LosesLeg")}),
+    "action": Recipe(["Sprinter", "DeadMotor", "HalfTorque", "Smooth"], symmetries=False),
     "start": Recipe(
         ["MayLie", "OnItsBack"], {arm: ["MayLie", "OnItsBack"] for arm in ("MayLie", "OnItsBack")}, symmetries=False
     ),
     "heading": Recipe(["Sprinter", "AnyHeading"], {arm: ["Sprinter", "AnyHeading"] for arm in ("Sprinter", "AnyHeading")}),
     "dynamics": Recipe([*WORLDS, "AnyWorld"], dict.fromkeys([*WORLDS, "AnyWorld"], WORLDS)),
-    "terrain": Recipe(["Sprinter", *(arm for each in TERRAINS for arm in (each, f"{each}Ahead"))], {"Sprinter": TERRAINS}),
-    "goal": Recipe(["Near", "Fleeing", "Circling"], {"Near": ["Fleeing", "Circling"]}, symmetries=False),
+    "terrain": Recipe(["Sprinter", "Hills", "HillsAhead", "Steps", "StepsAhead", "Ramps"], {"Sprinter": TERRAINS}),
+    "goal": Recipe(["Sprinter", "Fleeing", "Circling"], {"Sprinter": ["Fleeing", "Circling"]}, symmetries=False),
     "stay": Recipe(["Near", "NearWithDistance", "StopAndStay"]),
     "path": Recipe(["OnPath", "OnPathTwoAhead"], symmetries=False),
     "curriculum": Recipe(
         ["Sprinter", "Hurdles", "HurdlesCurriculum"], {arm: ["Hurdles"] for arm in ("Sprinter", "HurdlesCurriculum")}
     ),
 }
+"""In the order of `TD3notebook-cookbook.ipynb`."""
 
-ARGUMENTS: dict[str, Any] = {"eval_freq": 40_000}
+ARGUMENTS: dict[str, Any] = {"eval_freq": 50_000, "eval_episodes": 5}
 """Arguments of every run, besides its environment, its seed and its length."""
 
 
-def train(
-    recipes: Iterable[Recipe], symmetries: bool, **given: Any
-) -> tuple[list[dict[str, Any]], dict[tuple[str, int], Path]]:
-    """Trains every arm of some recipes, each once.
+def train(recipe: Recipe, **given: Any) -> tuple[list[dict[str, Any]], dict[tuple[str, int], Path]]:
+    """Trains every arm of a recipe, unless it was trained before.
+
+    All recipes with the same `symmetries` share one sweep.  A trial is named after its environment and its seed, so what one
+    recipe has trained is there for the next one.  The sweep's own tables have the runs of the latest recipe only.
 
     Args:
-        recipes: with this value of `symmetries`.
-        symmetries: as in `Recipe`.
+        recipe: with its arms.
         **given: for `sweep.sweep`.
 
     Returns:
-        the rows of all learning curves, and the folder of each run by arm and seed.
+        the rows of all learning curves in the order of the arms, and the folder of each run by arm and seed.
 
     Raises:
         RuntimeError: it was interrupted, or a run failed.
     """
-    arms = {cookbook_id(arm): arm for recipe in recipes for arm in recipe.arms}
-    if not arms:
-        return [], {}
-    name = f"cookbook_{'mirrored' if symmetries else 'plain'}"
-    result = sweep(env=list(arms), symmetries=symmetries, name=name, **ARGUMENTS, **given)
+    arms = {cookbook_id(arm): arm for arm in recipe.arms}
+    name = f"cookbook_{'mirrored' if recipe.symmetries else 'plain'}"
+    result = sweep(env=list(arms), symmetries=recipe.symmetries, name=name, **ARGUMENTS, **given)
     summaries = result.trials.to_pylist()
     if unfinished := [row["trial"] for row in summaries if row["status"] != "finished"]:
         raise RuntimeError(f"{len(unfinished)} of {len(summaries)} runs have not finished: the same command continues.")
@@ -96,44 +103,58 @@ def train(
 
 
 def write_table(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Writes a CSV file, or nothing."""
+    """Writes a CSV file, all of it or nothing."""
     with atomic_write(path) as part, open(part, "w", newline="", encoding="utf-8") as f:
         table = csv.DictWriter(f, columns, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
 
 
-def measure_all(recipes: dict[str, Recipe], folders: dict[tuple[bool, str, int], Path], episodes: int) -> list[dict[str, Any]]:
-    """A row for each recipe, arm, environment of its test and seed.  What several recipes need is measured once."""
-    known: dict[tuple[Path, str], dict[str, float]] = {}
+def measure_all(recipe: Recipe, folders: dict[tuple[str, int], Path], episodes: int, known: Known) -> list[dict[str, Any]]:
+    """The `MEASURES` of a recipe's best policies: a row for each arm, environment of its test and seed.
+
+    Args:
+        recipe: with its arms and where each is tested.
+        folders: of the runs, by arm and seed.
+        episodes: number of episodes in which each policy is measured.
+        known: what other recipes have measured already; what is measured here is added.
+    """
     rows = []
-    for name, recipe in recipes.items():
-        for (symmetries, arm, seed), folder in folders.items():
-            if arm not in recipe.arms or symmetries != recipe.symmetries:
-                continue
-            for place in recipe.tested_in.get(arm, [arm]):
-                env = cookbook_id(place)
-                if (folder, place) not in known:
-                    found = measure(load_policy(folder, env), env, episodes)
-                    known[folder, place] = {key: float(f"{value:.5g}") for key, value in found.items()}
-                rows.append({"recipe": name, "arm": arm, "tested_in": place, "seed": seed} | known[folder, place])
-                print(rows[-1], flush=True)
+    for (arm, seed), folder in folders.items():
+        for place in recipe.tested_in.get(arm, [arm]):
+            env = cookbook_id(place)
+            if (folder, place) not in known:
+                found = measure(load_policy(folder, env), env, episodes)
+                known[folder, place] = {key: float(f"{value:.5g}") for key, value in found.items()}
+            rows.append({"arm": arm, "tested_in": place, "seed": seed} | known[folder, place])
+            print(rows[-1], flush=True)
     return rows
+
+
+def write_measures(path: Path, recipe: str, rows: list[dict[str, Any]]) -> None:
+    """Puts the rows of one recipe into the table of measures, which has the order of `RECIPES`, and keeps those of the others."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [row for row in csv.DictReader(lines) if row["recipe"] != recipe and row["recipe"] in RECIPES]
+    order = list(RECIPES)
+    new = [row | {"recipe": recipe} for row in rows]
+    write_table(
+        path, ["recipe", "arm", "tested_in", "seed", *MEASURES], sorted(kept + new, key=lambda row: order.index(row["recipe"]))
+    )
 
 
 def main(
     only: tuple[str, ...] = (),
     seeds: int = 5,
-    max_timesteps: int = 400_000,
+    max_timesteps: int = 200_000,
     until_return: float | None = None,
-    episodes: int = 10,
+    episodes: int = 5,
     concurrent: int | None = None,
     root: Path = Path("sweeps"),
 ) -> None:
-    """Trains, measures, and writes the tables.
+    """Trains, measures, and writes the tables, one recipe after the other.
 
     Args:
-        only: Names of recipes.  The default is all of them.  With some, measures.csv keeps its rows of the others.
+        only: Names of recipes, in the order in which they are computed.  The default is all of them.
         seeds: Number of seeds of each environment.
         max_timesteps: Environment steps of each run.
         until_return: Mean return at which a run ends, if two evaluations in a row have it.
@@ -143,7 +164,6 @@ def main(
     """
     if wrong := set(only) - set(RECIPES):
         raise ValueError(f"only has '{min(wrong)}': expected some of {', '.join(RECIPES)}.")
-    recipes = {name: recipe for name, recipe in RECIPES.items() if not only or name in only}
     length = {
         "seeds": seeds,
         "max_timesteps": max_timesteps,
@@ -151,21 +171,13 @@ def main(
         "concurrent": concurrent,
         "root": root,
     }
-    folders: dict[tuple[bool, str, int], Path] = {}
+    known: Known = {}
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for symmetries in (True, False):
-        of_kind = {name: recipe for name, recipe in recipes.items() if recipe.symmetries == symmetries}
-        rows, found = train(of_kind.values(), symmetries, **length)
-        folders |= {(symmetries, *key): folder for key, folder in found.items()}
-        for name, recipe in of_kind.items():
-            mine = [row for arm in recipe.arms for row in rows if row["arm"] == arm]
-            write_table(FOLDER / f"{name}.csv", ["trial", "arm", "seed", *CURVE_COLUMNS], mine)
-    path = FOLDER / "measures.csv"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = [row for row in csv.DictReader(lines) if row["recipe"] not in recipes]
-    columns = ["recipe", "arm", "tested_in", "seed", *MEASURES]
-    write_table(path, columns, [*kept, *measure_all(recipes, folders, episodes)])
-    print(f"Tables: {FOLDER}/*.csv")
+    for name in only or RECIPES:
+        rows, folders = train(RECIPES[name], **length)
+        write_table(FOLDER / f"{name}.csv", ["trial", "arm", "seed", *CURVE_COLUMNS], rows)
+        write_measures(FOLDER / "measures.csv", name, measure_all(RECIPES[name], folders, episodes, known))
+        print(f"{name}: {FOLDER / name}.csv and {FOLDER}/measures.csv", flush=True)
 
 
 if __name__ == "__main__":

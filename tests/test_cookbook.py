@@ -1,7 +1,9 @@
 """The recipes: each one changes what it says and nothing else, and works with everything that takes an environment."""
 
+import csv
 import dataclasses
 import inspect
+import re
 import warnings
 from contextlib import closing
 
@@ -12,13 +14,16 @@ from gymnasium.utils.env_checker import check_env
 from helpers import Still, train_with_stable_baselines3
 
 import cookbook
+from benchmarks import cookbook as tables
 from envs.bullet import connect, quiet
 from envs.mistakes import EnvironmentMistake
-from envs.registry import COOKBOOK, cookbook_id, make_env, make_envs, register
+from envs.registry import COOKBOOK, cookbook_id, dimensions, make_env, make_envs, register
 from envs.symmetry import symmetries_that_hold
 from envs.vector import WorkerError
 from envs.world import Box, HeightField, World, ground_heights
+from main import main
 from override_ant import MyAntBulletEnv
+from training.trials import RUN, write_state
 from viewing import steer
 from viewing.animation import animate
 from viewing.recording import record
@@ -610,3 +615,68 @@ def test_the_world_of_the_steering_page_can_be_chosen(monkeypatch):
             assert mass == pytest.approx(182.176 + 50 * ("50 kg" in name), abs=1e-3)
             assert len(app.scene.terrain) == (name == "hills")
     simulation.close()
+
+
+# --- the tables -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_recipe_has_arms_that_exist_and_is_tested_where_its_ants_can_act():
+    for name, recipe in tables.RECIPES.items():
+        assert set(recipe.arms) <= set(COOKBOOK) and len(recipe.arms) >= 2, name
+        assert recipe.tested_in.keys() <= set(recipe.arms)
+        for arm in recipe.arms:
+            sizes = {dimensions(cookbook_id(each)) for each in (arm, *recipe.tested_in.get(arm, []))}
+            assert len(sizes) == 1, f"{arm} in {name} is tested where there are other observations"
+
+
+@pytest.mark.slow
+def test_recipes_of_several_commands_share_their_ants_and_keep_each_others_tables(tmp_path, monkeypatch):
+    """The trainings are in this process, and small."""
+    trained = []
+
+    def run_trials(runs, folder, *_):
+        for run in runs:
+            trained.append(run.name)
+            place = folder / run.name
+            place.mkdir(parents=True)
+            monkeypatch.chdir(place)
+            main(**run.arguments, name=RUN, workers=0)
+            write_state(place, arguments=run.arguments, until_return=None, finished=True)
+
+    small = {"start_timesteps": 50, "eval_freq": 60, "eval_episodes": 1, "num_envs": 2, "buffer_size": 1000, "hidden": 8}
+    recipes = {"a": ["Sprinter", "Electricity4"], "b": ["Sprinter", "Ice"], "plain": ["Sprinter", "DeadMotor"]}
+    recipes = {name: tables.Recipe(arms, symmetries=name != "plain") for name, arms in recipes.items()}
+    recipes["b"].tested_in["Sprinter"] = ["Sprinter", "Ice"]
+    monkeypatch.setattr("sweep.connect", lambda *_: None)
+    monkeypatch.setattr("sweep.run_trials", run_trials)
+    monkeypatch.setattr(tables, "ARGUMENTS", small)
+    monkeypatch.setattr(tables, "RECIPES", recipes)
+    monkeypatch.setattr(tables, "FOLDER", tmp_path / "tables")
+
+    def command(*only, seeds=1):
+        trained.clear()
+        tables.main(only, seeds, max_timesteps=120, episodes=1, root=tmp_path / "sweeps")
+        return [re.sub(r"env=MyAnt|BulletEnv-v0|seed=", "", name) for name in trained]
+
+    def rows(name):
+        with open(tmp_path / "tables" / f"{name}.csv", newline="") as f:
+            return list(csv.DictReader(f))
+
+    assert command("b") == ["Sprinter_0", "Ice_0"]
+    assert [(row["arm"], float(row["timesteps"])) for row in rows("b")] == [
+        (a, t) for a in ("Sprinter", "Ice") for t in (60, 120)
+    ]
+    first = rows("measures")
+    assert [(row["recipe"], row["arm"], row["tested_in"]) for row in first] == [
+        ("b", "Sprinter", "Sprinter"), ("b", "Sprinter", "Ice"), ("b", "Ice", "Ice")
+    ]  # fmt: skip
+    assert command("a") == ["Electricity4_0"], "the other ant is there already"
+    assert rows("measures")[2:] == first and [row["recipe"] for row in rows("measures")] == ["a", "a", "b", "b", "b"]
+    assert rows("a")[:2] == rows("b")[:2]
+    assert command("plain") == ["Sprinter_0", "DeadMotor_0"], "without mirrored experience it is another ant"
+    assert command("plain", "b") == []
+    assert [row["recipe"] for row in rows("measures")] == ["a", "a", "b", "b", "b", "plain", "plain"]
+    assert command("a", seeds=2) == ["Sprinter_1", "Electricity4_1"]
+    assert [row["seed"] for row in rows("measures") if row["recipe"] == "a"] == ["0", "1", "0", "1"]
+    with pytest.raises(ValueError, match="^only has 'cake': expected some of a, b, plain.$"):
+        command("cake")
