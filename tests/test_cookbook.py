@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import inspect
+import json
 import re
 import warnings
 from contextlib import closing
@@ -10,6 +11,7 @@ from contextlib import closing
 import gymnasium as gym
 import numpy as np
 import pytest
+from conftest import ROOT
 from gymnasium.utils.env_checker import check_env
 from helpers import Still, train_with_stable_baselines3
 
@@ -112,6 +114,24 @@ def test_the_symmetries_that_a_recipe_names_hold(id):
 @pytest.mark.parametrize("id", IDS)
 def test_stable_baselines3_trains_on_it_unmodified(id):
     train_with_stable_baselines3(id, 40)
+
+
+def test_the_notebook_shows_the_recipes_as_they_are():
+    """What a cell compares by `same_as` is written there as in cookbook.py, and each of the eight sections has all of its parts."""
+    cells = json.loads((ROOT / "TD3notebook-cookbook.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = set()
+    for cell in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
+        for name, original in re.findall(r"^same_as\((\w+), cookbook\.(\w+)\)$", cell, re.M):
+            assert name == original and inspect.getsource(vars(cookbook)[name]).strip() in cell, name
+            shown.add(name)
+    assert len(shown) >= 15
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    sections = re.split(r"^## ", text, flags=re.M)
+    assert [section[0] for section in sections if section[0].isdigit()] == list("12345678")
+    for section in sections:
+        if section[0].isdigit():
+            parts = [section.find(f"**{part}") for part in ("Question.", "Prediction.", "The trap.", "In short:")]
+            assert parts == sorted(parts) and parts[0] > 0, section[:40]
 
 
 # --- what the base environment offers ---------------------------------------------------------------------------------------

@@ -11,13 +11,17 @@ import ast
 import difflib
 import inspect
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 
+from envs.bullet import quiet
 from envs.registry import make_env
 from override_ant import MyAntBulletEnv, MyWalkerBase
 from utils import REPO_ROOT, SCORE_SEED, eval_policy, load_policy
@@ -36,7 +40,7 @@ from viewing.figures import (
     plot_terms,
     plot_to_go,
 )
-from viewing.recording import random_path, record
+from viewing.recording import Recording, random_path, record
 from viewing.seeds import (
     bootstrap_interval,
     compare,
@@ -52,15 +56,19 @@ from viewing.seeds import (
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
+    from viewing.animation import EmbeddedImage
+
 __all__ = [
     "REPO_ROOT",
     "SCORE_SEED",
     "animate",
+    "before_training",
     "bootstrap_interval",
     "compare",
     "diff",
     "eval_directions",
     "eval_policy",
+    "film",
     "improvement",
     "iqm",
     "load_policy",
@@ -135,26 +143,29 @@ def _plain_source(thing):
     return [line for line in ast.unparse(tree).splitlines() if line.strip()]
 
 
-def same_as(mine: type, original: type, steps: int = 300) -> None:
+def same_as(mine: Callable[..., Any], original: Callable[..., Any], steps: int = 300) -> None:
     """Prints whether two classes behave the same, to the last bit: `same as override_ant.MyAnt: True`.
 
     The two take the same random actions from the same seeds.  Where they differ first, the step and what differs are printed.
 
     Args:
-        mine, original: two classes of environments like `MyAntBulletEnv`, or two of robots like `MyAnt`, for which
-            `MyAntBulletEnv` is the environment.
-        steps: number of steps.
+        mine, original: two classes of environments like `MyAntBulletEnv`, or two functions that make one; or two of robots like
+            `MyAnt`, for which `MyAntBulletEnv` is the environment; or two Gymnasium wrappers, which are put around it.
+        steps: number of steps, in episodes of at most 100.  The last episode has no seed, unless it is the only one, because an
+            environment may treat seeded episodes, such as evaluations, differently.
     """
     name = f"{original.__module__}.{original.__qualname__}"
     first = next(_differences(_environment(mine), _environment(original), steps), None)
     print(f"same as {name}: {first is None}" + (f" ({first})" if first else ""))
 
 
-def _environment(cls):
-    """An environment: of this class, or with a robot of this class."""
-    if not issubclass(cls, MyWalkerBase):
-        return cls()
-    return type("WithRobot", (MyAntBulletEnv,), {"make_robot": lambda self: cls(target=self.target)})()
+def _environment(thing):
+    """An environment: what a class or a function makes, or `MyAntBulletEnv` with a robot or in a wrapper of this class."""
+    if inspect.isclass(thing) and issubclass(thing, MyWalkerBase):
+        return type("WithRobot", (MyAntBulletEnv,), {"make_robot": lambda self: thing(target=self.target)})()
+    if inspect.isclass(thing) and issubclass(thing, gym.Wrapper):
+        return thing(MyAntBulletEnv())
+    return thing()
 
 
 def _differences(a, b, steps):
@@ -163,12 +174,78 @@ def _differences(a, b, steps):
     parts = ("state", "reward", "terminated", "truncated", "info")
     with closing(a), closing(b):  # also where only the first difference is asked for
         for t in range(steps):
-            if t % 100 == 0 and not np.array_equal(a.reset(seed=t)[0], b.reset(seed=t)[0]):
-                yield f"the state after reset(seed={t})"
+            if t % 100 == 0:
+                seed = None if 0 < t >= steps - 100 else t
+                episode = "without a seed" if seed is None else f"with seed {seed}"
+                if not np.array_equal(a.reset(seed=seed)[0], b.reset(seed=seed)[0]):
+                    yield f"the state after reset({'' if seed is None else f'seed={seed}'})"
             action = rng.uniform(-1, 1, a.action_space.shape).astype(np.float32)
             for part, first, second in zip(parts, a.step(action), b.step(action), strict=True):
                 if not (np.array_equal(first, second) if part == "state" else first == second):
-                    yield f"{part} after step {t % 100 + 1} of the episode with seed {t - t % 100}"
+                    yield f"{part} after step {t % 100 + 1} of the episode {episode}"
+
+
+def film(runs: Mapping[str, Recording], path: str | Path, what: str, seconds: float = 6.0) -> "EmbeddedImage":
+    """Prints what each recording came to, and shows all of them side by side.
+
+    Args:
+        runs: recordings by title.
+        path: of the animation that is written, a .gif or .png file.
+        what: what is to be seen, for readers who cannot see it; the titles are added.
+        seconds: simulated time to show.
+    """
+    for title, run in runs.items():
+        print(f"{title}: {run}")
+    size = {"width": 400 // len(runs) + 80, "height": 240}
+    written = animate(runs.values(), path, titles=list(runs), fps=12, seconds=seconds, **size)
+    return show(written, alt=f"{what}: {', '.join(runs)}")
+
+
+def before_training(env: str, steps: int = 100, seed: int = 0) -> "Markdown":
+    """What to look at before one trains in an environment: how its numbers are for an ant that does nothing and for a random one.
+
+    Gymnasium's `check_env` runs first.
+
+    Args:
+        env: id of an environment.
+        steps: largest number of steps of each of the two episodes.
+        seed: of both episodes, and of the random actions.
+
+    Returns:
+        a table: how long each episode was, its smallest and largest observation, and the mean of each term of the reward.
+
+    Raises:
+        Exception: what `check_env` raises, or the environment itself, such as an `EnvironmentMistake` that names a method.
+    """
+    from gymnasium.utils.env_checker import check_env
+
+    with closing(make_env(env)) as made:
+        with quiet(), warnings.catch_warnings(action="ignore"):  # advice on what is upstream's, such as infinite bounds
+            check_env(made, skip_render_check=True)
+        print(
+            f"check_env: {env} keeps the rules; {made.observation_space.shape[0]} observations, {made.action_space.shape[0]} actions"
+        )
+        rng = np.random.default_rng(seed)
+        random = rng.uniform(made.action_space.low, made.action_space.high, (steps, *made.action_space.shape))
+        columns = [_first_steps(made, actions.astype(np.float32), seed) for actions in (np.zeros_like(random), random)]
+    return table([(row, *(column[row] for column in columns)) for row in columns[0]], ["", "no torque", "random torques"])
+
+
+def _first_steps(env, actions, seed):
+    """The rows of one column of `before_training`, by name."""
+    state, _ = env.reset(seed=seed)
+    states, terms, terminated = [state], [], False
+    for action in actions:
+        state, reward, terminated, truncated, info = env.step(action)
+        states.append(state)
+        terms.append(info.get("reward_terms", {}) | {"reward": reward})
+        if terminated or truncated:
+            break
+    rows = {"steps": f"{len(terms)}{', terminated' if terminated else ''}"}
+    for which, at in (("smallest", np.argmin), ("largest", np.argmax)):
+        k = int(at(states)) % len(state)
+        rows[f"{which} observation"] = f"{np.ravel(states)[at(states)]:.2f} (observation {k})"
+    return rows | {f"mean `{name}`": f"{np.mean([each[name] for each in terms]):.2f}" for name in terms[0]}
 
 
 def table(rows: Iterable[Mapping[str, Any] | Sequence[Any]], columns: Sequence[str] | str = "keys") -> "Markdown":
