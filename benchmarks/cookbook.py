@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from envs.registry import cookbook_id
 from sweep import sweep
 from training.cli import run_cli
@@ -171,6 +173,7 @@ def main(
         "concurrent": concurrent,
         "root": root,
     }
+    torch.set_num_threads(1)  # a policy of one ant is too small for more
     known: Known = {}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in only or RECIPES:
