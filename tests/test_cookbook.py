@@ -28,6 +28,7 @@ from override_ant import MyAntBulletEnv
 from training.trials import RUN, write_state
 from viewing import steer
 from viewing.animation import animate
+from viewing.measures import MEASURES, means, plot_matrix, plot_measure, plot_tradeoff
 from viewing.recording import record
 from viewing.renderer import Renderer
 from viewing.scene3d import Scene3D, save_html
@@ -647,6 +648,23 @@ def test_every_recipe_has_arms_that_exist_and_is_tested_where_its_ants_can_act()
         for arm in recipe.arms:
             sizes = {dimensions(cookbook_id(each)) for each in (arm, *recipe.tested_in.get(arm, []))}
             assert len(sizes) == 1, f"{arm} in {name} is tested where there are other observations"
+
+
+def test_figures_and_tables_have_the_interquartile_means_in_words():
+    rows = [
+        {"arm": arm, "tested_in": place, "seed": seed} | dict.fromkeys(MEASURES, 10.0 * (arm == place) + seed)
+        for arm in ("Sprinter", "Moon")
+        for place in ("Sprinter", "Moon")
+        for seed in range(5)
+    ]
+    assert means(rows, "pace", "fell")[1] == {
+        "trained in": "Sprinter in Moon",
+        "pace (m/s)": "2.00",
+        "fraction of episodes that ended in a fall": "2.00",
+    }
+    assert "(m/s): Sprinter, 12.00, seeds from 10.00 to 14.00; Sprinter in Moon, 2.00, seeds" in plot_measure(rows, "pace").alt
+    assert "(m/s), trained in and tested in: Sprinter in Sprinter, 12.00; Sprinter in Moon, 2.00; Moon" in plot_matrix(rows).alt
+    assert "(J per m and kg): Sprinter, 12.00 and 12.00; Sprinter in Moon, 2.00 and 2.00;" in plot_tradeoff(rows).alt
 
 
 @pytest.mark.slow

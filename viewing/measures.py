@@ -147,7 +147,11 @@ def plot_measure(rows: Sequence[Mapping[str, Any]], what: str) -> "Figure":
         rows: as from `read_measures`.
         what: one of `MEASURES`.
     """
-    return plot_values(by_arm(rows, what), MEASURES[what])
+    found = by_arm(rows, what)
+    figure = plot_values(found, MEASURES[what])
+    numbers = (f"{label}, {iqm(each):,.2f}, seeds from {each.min():,.2f} to {each.max():,.2f}" for label, each in found.items())
+    figure.alt = f"Interquartile means over the seeds, {MEASURES[what]}: {'; '.join(numbers)}."
+    return figure
 
 
 def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "cost_of_transport") -> "Figure":

@@ -185,7 +185,9 @@ def _differences(a, b, steps):
                     yield f"{part} after step {t % 100 + 1} of the episode {episode}"
 
 
-def film(runs: Mapping[str, Recording], path: str | Path, what: str, seconds: float = 6.0) -> "EmbeddedImage":
+def film(
+    runs: Mapping[str, Recording], path: str | Path, what: str, seconds: float = 4.0, start: float = 0.0
+) -> "EmbeddedImage":
     """Prints what each recording came to, and shows all of them side by side.
 
     Args:
@@ -193,11 +195,12 @@ def film(runs: Mapping[str, Recording], path: str | Path, what: str, seconds: fl
         path: of the animation that is written, a .gif or .png file.
         what: what is to be seen, for readers who cannot see it; the titles are added.
         seconds: simulated time to show.
+        start: simulated time of the first frame, in seconds.
     """
     for title, run in runs.items():
         print(f"{title}: {run}")
-    size = {"width": 400 // len(runs) + 80, "height": 240}
-    written = animate(runs.values(), path, titles=list(runs), fps=12, seconds=seconds, **size)
+    size = {"width": 120 + 240 // len(runs), "height": 170}  # eight of them have to fit into one notebook
+    written = animate(runs.values(), path, titles=list(runs), fps=10, seconds=seconds, start=start, **size)
     return show(written, alt=f"{what}: {', '.join(runs)}")
 
 
