@@ -146,7 +146,7 @@ def test_before_training_the_terms_of_an_ant_that_does_nothing_are_seen(capsys):
     cells = {
         name.strip(): (nothing.strip(), random.strip()) for _, name, nothing, random, _ in (row.split("|") for row in rows)
     }
-    assert "keeps the rules; 28 observations, 8 actions" in capsys.readouterr().out
+    assert "keeps the rules; shape of an observation (28,), of an action (8,)" in capsys.readouterr().out
     assert cells["mean `electricity`"][0] == "0.00" and float(cells["mean `electricity`"][1]) < -1
     for column in (0, 1):
         sizes = [float(cells[f"{which} observation"][column].split()[0]) for which in ("smallest", "largest")]

@@ -148,7 +148,7 @@ def plot_measure(rows: Sequence[Mapping[str, Any]], what: str) -> "Figure":
         what: one of `MEASURES`.
     """
     found = by_arm(rows, what)
-    figure = plot_values(found, MEASURES[what])
+    figure: Any = plot_values(found, MEASURES[what])
     numbers = (f"{label}, {iqm(each):,.2f}, seeds from {each.min():,.2f} to {each.max():,.2f}" for label, each in found.items())
     figure.alt = f"Interquartile means over the seeds, {MEASURES[what]}: {'; '.join(numbers)}."
     return figure

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -54,9 +54,8 @@ from viewing.seeds import (
 )
 
 if TYPE_CHECKING:
+    from IPython.display import Image as EmbeddedImage
     from IPython.display import Markdown
-
-    from viewing.animation import EmbeddedImage
 
 __all__ = [
     "REPO_ROOT",
@@ -199,8 +198,8 @@ def film(
     """
     for title, run in runs.items():
         print(f"{title}: {run}")
-    size = {"width": 120 + 240 // len(runs), "height": 170}  # eight of them have to fit into one notebook
-    written = animate(runs.values(), path, titles=list(runs), fps=10, seconds=seconds, start=start, **size)
+    width, height = 120 + 240 // len(runs), 170  # eight of them have to fit into one notebook
+    written = animate(runs.values(), path, width, height, titles=list(runs), fps=10, seconds=seconds, start=start)
     return show(written, alt=f"{what}: {', '.join(runs)}")
 
 
@@ -225,11 +224,9 @@ def before_training(env: str, steps: int = 100, seed: int = 0) -> "Markdown":
     with closing(make_env(env)) as made:
         with quiet(), warnings.catch_warnings(action="ignore"):  # advice on what is upstream's, such as infinite bounds
             check_env(made, skip_render_check=True)
-        print(
-            f"check_env: {env} keeps the rules; {made.observation_space.shape[0]} observations, {made.action_space.shape[0]} actions"
-        )
-        rng = np.random.default_rng(seed)
-        random = rng.uniform(made.action_space.low, made.action_space.high, (steps, *made.action_space.shape))
+        seen, space = made.observation_space.shape, cast("gym.spaces.Box", made.action_space)
+        print(f"check_env: {env} keeps the rules; shape of an observation {seen}, of an action {space.shape}")
+        random = np.random.default_rng(seed).uniform(space.low, space.high, (steps, *space.shape))
         columns = [_first_steps(made, actions.astype(np.float32), seed) for actions in (np.zeros_like(random), random)]
     return table([(row, *(column[row] for column in columns)) for row in columns[0]], ["", "no torque", "random torques"])
 
