@@ -3,8 +3,9 @@
     from viewing.notebook import *
     set_up()
 
-Everything here is defined elsewhere, except for what shows and compares code.  The 3-D scene and the steering page take a second
-to import, so the notebook that needs them imports them itself.
+Everything here is defined elsewhere, except for what shows and compares code, what looks at an environment before training, and
+what films several ants.  The 3-D scene and the steering page take a second to import, so the notebook that needs them imports
+them itself.
 """
 
 import ast
