@@ -26,7 +26,11 @@ SMALL = {
         "animation_seconds": 0.3,
         "steer_seconds": 1,
     },  # fmt: skip
-    "TD3notebook-random_points.ipynb": {"max_timesteps": 10_400, "directions": 4, "animation_seconds": 0.3},
+    "TD3notebook-random_points.ipynb": {
+        "args": {"env": "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0", "seed": 0, "discount": 0.98, "max_timesteps": 10_400},
+        "directions": 4,
+        "animation_seconds": 1.0,
+    },  # fmt: skip
     "TD3notebook.ipynb": {"hand_steps": 1_200, "max_timesteps": 10_400, "score_episodes": 2, "animation_seconds": 0.3},
 }
 
