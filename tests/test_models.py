@@ -59,8 +59,13 @@ def test_the_random_circle_ant_walks_twenty_points_in_a_row(string):
     assert run.points_reached == 20 and not run.fell and run.length < 10_000
 
 
-def test_the_ant_without_the_angle_term_can_be_watched():
-    assert load_policy("random_circle_no_angle").select_action(np.zeros(28)).shape == (8,)
+@pytest.mark.parametrize(("name", "env"), [("with_angle", "ResetTarget"), ("no_angle", "ResetTargetNoAngle")])
+def test_the_ants_with_and_without_the_angle_term_can_be_watched(name, env):
+    """The third notebook compares them: neither has learned with symmetries."""
+    name = f"random_circle_{name}"
+    kept = json.loads((ROOT / "models" / name / "args.json").read_text())
+    assert kept["env"] == f"MyAntRandomPoints{env}BulletEnv-v0" and not kept["symmetries"]
+    assert load_policy(name).select_action(np.zeros(28)).shape == (8,)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -27,7 +27,12 @@ SMALL = {
         "steer_seconds": 1,
     },  # fmt: skip
     "TD3notebook-random_points.ipynb": {
-        "args": {"env": "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0", "seed": 0, "discount": 0.98, "max_timesteps": 10_400},
+        "args": {
+            "env": "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0",
+            "seed": 0,
+            "discount": 0.98,
+            "max_timesteps": 10_400,
+        },
         "directions": 4,
         "animation_seconds": 1.0,
     },  # fmt: skip
