@@ -11,8 +11,6 @@ import os
 import shutil
 from pathlib import Path
 
-from filelock import FileLock
-
 from page import bullet
 from page.article import write_article
 from page.policies import export_policies
@@ -27,7 +25,7 @@ ESBUILD = ["--bundle", "--minify", "--format=iife", "--target=es2022", "--legal-
 
 
 def build(site: Path = SITE, workers: int | None = None) -> Path:
-    """Builds the page.  If another process is building it, waits for that first.
+    """Builds the page.
 
     Args:
         site: folder to write.
@@ -41,12 +39,6 @@ def build(site: Path = SITE, workers: int | None = None) -> Path:
     """
     bullet.require("npm", "Node 18 or newer with npm (on Debian and Ubuntu: 'apt install nodejs npm')")
     bullet.require("em++", "emscripten (on Debian and Ubuntu: 'apt install emscripten')")
-    bullet.CACHE.mkdir(exist_ok=True)
-    with FileLock(bullet.CACHE / ".lock"):
-        return _build(site, workers)
-
-
-def _build(site, workers):
     install_packages()
     _, wasm = bullet.build(workers)
     site.mkdir(parents=True, exist_ok=True)

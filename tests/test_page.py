@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def site():
-    """The folder of the built page.  The first build takes a minute or two, unless .ci/run has begun it; later ones a second."""
+    """The folder of the built page.  The first build takes a minute or two, later ones a second."""
     if MISSING:
         pytest.skip(f"needs {', '.join(MISSING)}, with which the page is built")
     return build.build()
@@ -101,27 +101,6 @@ def test_the_page_is_served_until_ctrl_c(site, taken):
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=30)
         assert (process.returncode, out, error) == (0, "It is no longer served.\n", "")
-
-
-def test_two_builds_at_the_same_time_take_turns(tmp_path, monkeypatch):
-    """Continuous integration builds the page while other tests run."""
-    monkeypatch.setattr(bullet, "CACHE", tmp_path / "build")
-    monkeypatch.setattr(bullet, "require", lambda *_: None)
-    running, seen = [], []
-
-    def one(site, workers):
-        running.append(site)
-        time.sleep(0.3)
-        seen.append(len(running))
-        running.remove(site)
-
-    monkeypatch.setattr(build, "_build", one)
-    threads = [threading.Thread(target=build.build) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert seen == [1, 1]
 
 
 def test_what_is_up_to_date_is_not_compiled_again(site, monkeypatch):

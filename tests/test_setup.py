@@ -101,15 +101,6 @@ def test_all_files_promise_the_same_pythons():
     assert re.search(r"python:([0-9.]+)-", container["image"])[1] in PYTHONS and container["postCreateCommand"] == "make ant"
 
 
-def test_continuous_integration_runs_every_test_once():
-    """It runs some beside the others, and chooses both with -k."""
-    chosen = re.findall(r"-k [\"'](.+?)[\"']", (ROOT / ".ci/run").read_text())
-    assert chosen == ["fresh_kernel", "not fresh_kernel"]
-    others = set((ROOT / "tests").glob("*.py")) - {Path(__file__)}
-    with_that_word = [path.name for path in others if "fresh_kernel" in path.read_text("utf-8")]
-    assert with_that_word == ["test_notebooks.py"], "the one file in which the first choice looks"
-
-
 def test_installed_versions_are_the_pinned_ones():
     found = {}
     for name in pins(*EXTRAS):

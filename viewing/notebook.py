@@ -21,6 +21,7 @@ import torch
 from envs.bullet import quiet
 from envs.registry import make_env
 from utils import REPO_ROOT, SCORE_SEED, eval_policy, load_policy
+from viewing import style
 from viewing.animation import animate, show
 from viewing.curves import plot_curve
 from viewing.directions import eval_directions, plot_directions
@@ -117,9 +118,7 @@ def picture(env: Any, title: str) -> "Figure":
         env: an environment that was made with `render_mode="rgb_array"` and has been reset.
         title: what is to be seen; also the description for readers who cannot see it.
     """
-    from viewing.style import figure
-
-    shown, ax = figure(4.2, 3.4)
+    shown, ax = style.figure(4.2, 3.4)
     ax.imshow(env.render())
     ax.axis("off")
     ax.set_title(title)
