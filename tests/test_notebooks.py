@@ -1,5 +1,6 @@
 """The notebooks as a reader finds them on GitHub, and each run from top to bottom with small numbers."""
 
+import copy
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import nbformat
 import papermill
 import pytest
 from conftest import ROOT
+from ray.cluster_utils import Cluster
 
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
 SMALL = {
@@ -105,13 +107,24 @@ def test_the_committed_notebook_reads_well_without_running(name):
     assert not missing, "links that lead nowhere"
 
 
+@pytest.fixture
+def cluster(monkeypatch):
+    """A Ray cluster of this machine, for all sweeps of a notebook: each of them would take seconds to start one of its own."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield made
+    made.shutdown()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_the_notebook_runs_on_a_fresh_kernel(name, tmp_path, monkeypatch):
+def test_the_notebook_runs_on_a_fresh_kernel(name, tmp_path, monkeypatch, request):
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    out = tmp_path / name
+    small, out = copy.deepcopy(SMALL[name]), tmp_path / name
+    if name == "sweep.ipynb":
+        small["everywhere"]["address"] = request.getfixturevalue("cluster").address
     papermill.execute_notebook(
-        ROOT / name, out, parameters=SMALL[name], cwd=tmp_path, kernel_name="python3", progress_bar=False, log_output=False
+        ROOT / name, out, parameters=small, cwd=tmp_path, kernel_name="python3", progress_bar=False, log_output=False
     )
     cells = [cell for cell in nbformat.read(out, as_version=4).cells if cell.cell_type == "code"]
     outputs = [output for cell in cells for output in cell.outputs]
