@@ -39,6 +39,7 @@ def test_a_measure_is_the_mean_over_episodes():
     for name, values in {
         "return": [run.total_reward for run in runs],
         "pace": [run.speed for run in runs],
+        "last_pace": [np.hypot(*(run.path[-1] - run.path[-304])) / (303 * run.dt) for run in runs],
         "energy": [run.energy for run in runs],
         "cost_of_transport": [sum(run.energy for run in runs) / sum(run.distance * run.mass for run in runs)],
         "away": [np.hypot(*(run.targets[-303:] - run.path[-303:]).T).mean() for run in runs],

@@ -30,6 +30,7 @@ MEASURES = {
     "fell": "fraction of episodes that ended in a fall",
     "distance": "distance from start to end (m)",
     "pace": "pace (m/s)",
+    "last_pace": "pace in the last 5 s (m/s)",
     "energy": "work of the motors (J)",
     "cost_of_transport": "cost of transport (J per m and kg)",
     "points": "points reached",
@@ -39,21 +40,23 @@ MEASURES = {
 """What `measure` gives, and how a figure calls it."""
 
 LAST = 5.0
-"""Duration of the end of an episode, in seconds, for `away` and `upright`."""
+"""Duration of the end of an episode, in seconds, for `last_pace`, `away` and `upright`."""
 
 
 def measures_of(run: Recording) -> dict[str, float]:
     """The `MEASURES` of one episode.
 
     `pace` and `cost_of_transport` count the straight line from start to end: an ant that goes round in circles gets nowhere.
+    `last_pace` is the same for the end of the episode alone, for what happens to an ant on its way.
     """
-    last = round(LAST / run.dt)
+    last = min(round(LAST / run.dt), run.length)
     return {
         "return": run.total_reward,
         "steps": run.length,
         "fell": float(run.fell),
         "distance": run.distance,
         "pace": run.speed,
+        "last_pace": float(np.linalg.norm(run.path[-1] - run.path[-1 - last])) / (last * run.dt),
         "energy": run.energy,
         "cost_of_transport": run.cost_of_transport,
         "points": run.points_reached,
