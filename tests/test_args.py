@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from main import main
-from training.args import RECIPES, Args, make_args, reproduction_command
+from training.args import RECIPES, Args, fast_bf16, make_args, reproduction_command, seconds_of_product
 from training.finite import NonFiniteError
 
 
@@ -107,6 +107,24 @@ def test_auto_is_the_cpu_and_a_cuda_device_leaves_the_other_cores_to_the_environ
     assert make_args(device="cuda", workers=3).workers == 3
     with pytest.raises(ValueError, match="bf16 is True: it should be False or None with device='cuda'"):
         make_args(device="cuda", bf16=True)
+
+
+@pytest.mark.parametrize(
+    "has_instructions, bf16, float32, faster", [(True, 1, 2, True), (True, 2, 1, False), (False, 1, 2, False)]
+)
+def test_bfloat16_is_chosen_where_it_is_faster(has_instructions, bf16, float32, faster, monkeypatch):
+    seconds = {torch.bfloat16: bf16, torch.float32: float32}
+    monkeypatch.setattr("training.args.seconds_of_product", seconds.get)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert fast_bf16.__wrapped__() == faster
+
+
+def test_a_product_is_timed_on_one_thread_and_the_number_of_threads_is_kept(monkeypatch):
+    threads, set_to = torch.get_num_threads(), []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    assert 1e-6 < seconds_of_product(torch.float32) < 1
+    assert set_to == [1, threads]
 
 
 HUGE = st.sampled_from([2**31, 2**63, 2**64, 10**30, -(2**64), 1e-300, 1e300, -1e300, float("inf"), float("nan")])

@@ -2,12 +2,14 @@
 
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import shlex
+import timeit
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import psutil
@@ -15,6 +17,9 @@ import tyro
 from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
+
+if TYPE_CHECKING:
+    import torch
 
 Count = Annotated[int, Ge(1), Le(10**12)]
 Minutes = Annotated[float, Ge(0), Le(10**6)]
@@ -86,7 +91,7 @@ class Args:
     n_step: Annotated[int, Ge(1), Le(10**6)] = 3
     """Number of rewards summed before the value of the next state.  The paper's is 1."""
     bf16: bool | None = None
-    """Matrix products in bfloat16.  The default is True on a CPU with instructions for them."""
+    """Matrix products in bfloat16.  The default is True on a CPU on which they are faster than in float32."""
     buffer_size: Count = 800_000
     """Number of transitions in the replay buffer."""
     eval_episodes: Annotated[int, Ge(1), Le(100_000)] = 10
@@ -283,11 +288,31 @@ def check_memory(args: Args, state_dim: int, action_dim: int) -> None:
         )
 
 
+@functools.cache
 def fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32 (AVX-512 BF16 or AMX)."""
+    """Whether this processor multiplies matrices faster in bfloat16 than in float32.
+
+    It needs instructions for it, AVX-512 BF16 or AMX.  That is not enough: where a virtual machine hides the AMX of an Intel Xeon,
+    its AVX-512 BF16 has half the rate of float32, and on an AMD EPYC it has two to four times that rate.  So the two are timed,
+    for some milliseconds, by the fastest of their products, which other programs disturb least.
+    """
     import torch
 
-    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    has_instructions = any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return has_instructions and seconds_of_product(torch.bfloat16) < seconds_of_product(torch.float32)
+
+
+def seconds_of_product(dtype: "torch.dtype") -> float:
+    """Duration of a product of two matrices as in an update of the `fast` recipe, on one thread, the shortest of fifty."""
+    import torch
+
+    a, b = torch.zeros(128, 256, dtype=dtype), torch.zeros(256, 256, dtype=dtype)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other where other programs run
+    try:
+        return min(timeit.repeat(lambda: a @ b, number=1, repeat=50))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def reproduction_command(args: Args) -> str:
