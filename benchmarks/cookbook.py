@@ -46,28 +46,37 @@ class Recipe:
         arms: names of environments in `envs.registry.COOKBOOK` that an ant is trained in.
         tested_in: for each arm, the environments in which its best policies are measured.  The default is its own.
         symmetries: whether training learns from mirrored experience.  It may not if one of the arms has a left side.
+        max_timesteps: environment steps of each run.  Without mirrored experience an ant needs more of them.
     """
 
     arms: list[str]
     tested_in: dict[str, list[str]] = field(default_factory=dict)
     symmetries: bool = True
+    max_timesteps: int = 100_000
 
 
 RECIPES = {
     "reward": Recipe(["Sprinter", "Electricity4", "Electricity16"]),
-    "observation": Recipe(["Sprinter", "NoContacts", "Noisy", "Delayed"], symmetries=False),
+    "observation": Recipe(["Sprinter", "NoContacts", "Noisy", "Delayed"], symmetries=False, max_timesteps=150_000),
     "distance": Recipe(["Near", "NearWithDistance"]),
-    "lost_leg": Recipe(["Sprinter", "LosesLeg"], {arm: ["Sprinter", "LosesLeg"] for arm in ("Sprinter", "LosesLeg")}),
-    "action": Recipe(["Sprinter", "DeadMotor", "HalfTorque", "Smooth"], symmetries=False),
+    "lost_leg": Recipe(
+        ["Sprinter", "LosesLeg"], {arm: ["Sprinter", "LosesLeg"] for arm in ("Sprinter", "LosesLeg")}, max_timesteps=200_000
+    ),
+    "action": Recipe(["Sprinter", "DeadMotor", "HalfTorque", "Smooth"], symmetries=False, max_timesteps=150_000),
     "start": Recipe(
-        ["MayLie", "OnItsBack"], {arm: ["MayLie", "OnItsBack"] for arm in ("MayLie", "OnItsBack")}, symmetries=False
+        ["MayLie", "OnItsBack"],
+        {arm: ["MayLie", "OnItsBack"] for arm in ("MayLie", "OnItsBack")},
+        symmetries=False,
+        max_timesteps=150_000,
     ),
     "heading": Recipe(["Sprinter", "AnyHeading"], {arm: ["Sprinter", "AnyHeading"] for arm in ("Sprinter", "AnyHeading")}),
     "dynamics": Recipe([*WORLDS, "AnyWorld"], dict.fromkeys([*WORLDS, "AnyWorld"], WORLDS)),
     "terrain": Recipe(["Sprinter", "Hills", "HillsAhead", "Steps", "StepsAhead", "Ramps"], {"Sprinter": TERRAINS}),
-    "goal": Recipe(["Sprinter", "Fleeing", "Circling"], {"Sprinter": ["Fleeing", "Circling"]}, symmetries=False),
+    "goal": Recipe(
+        ["Sprinter", "Fleeing", "Circling"], {"Sprinter": ["Fleeing", "Circling"]}, symmetries=False, max_timesteps=150_000
+    ),
     "stay": Recipe(["Near", "NearWithDistance", "StopAndStay"]),
-    "path": Recipe(["OnPath", "OnPathTwoAhead"], symmetries=False),
+    "path": Recipe(["OnPath", "OnPathTwoAhead"], symmetries=False, max_timesteps=150_000),
     "curriculum": Recipe(
         ["Sprinter", "Hurdles", "HurdlesCurriculum"], {arm: ["Hurdles"] for arm in ("Sprinter", "HurdlesCurriculum")}
     ),
@@ -78,14 +87,15 @@ ARGUMENTS: dict[str, Any] = {"eval_freq": 50_000, "eval_episodes": 5}
 """Arguments of every run, besides its environment, its seed and its length."""
 
 
-def train(recipe: Recipe, **given: Any) -> tuple[list[dict[str, Any]], dict[tuple[str, int], Path]]:
+def train(recipe: Recipe, max_timesteps: int, **given: Any) -> tuple[list[dict[str, Any]], dict[tuple[str, int], Path]]:
     """Trains every arm of a recipe, unless it was trained before.
 
-    All recipes with the same `symmetries` share one sweep.  A trial is named after its environment and its seed, so what one
-    recipe has trained is there for the next one.  The sweep's own tables have the runs of the latest recipe only.
+    All recipes with the same `symmetries` and the same number of steps share one sweep.  A trial is named after its environment and
+    its seed, so what one recipe has trained is there for the next one.  The sweep's own tables have the runs of the latest recipe only.
 
     Args:
         recipe: with its arms.
+        max_timesteps: environment steps of each run.
         **given: for `sweep.sweep`.
 
     Returns:
@@ -95,8 +105,9 @@ def train(recipe: Recipe, **given: Any) -> tuple[list[dict[str, Any]], dict[tupl
         RuntimeError: it was interrupted, or a run failed.
     """
     arms = {cookbook_id(arm): arm for arm in recipe.arms}
-    name = f"cookbook_{'mirrored' if recipe.symmetries else 'plain'}"
-    result = sweep(env=list(arms), symmetries=recipe.symmetries, name=name, **ARGUMENTS, **given)
+    name = f"cookbook_{'mirrored' if recipe.symmetries else 'plain'}_{max_timesteps}"
+    arguments = {"env": list(arms), "symmetries": recipe.symmetries, "max_timesteps": max_timesteps} | ARGUMENTS
+    result = sweep(**arguments, name=name, **given)
     summaries = result.trials.to_pylist()
     if unfinished := [row["trial"] for row in summaries if row["status"] != "finished"]:
         raise RuntimeError(f"{len(unfinished)} of {len(summaries)} runs have not finished: the same command continues.")
@@ -147,7 +158,7 @@ def write_measures(path: Path, recipe: str, rows: list[dict[str, Any]]) -> None:
 def main(
     only: tuple[str, ...] = (),
     seeds: int = 5,
-    max_timesteps: int = 200_000,
+    max_timesteps: int | None = None,
     until_return: float | None = None,
     episodes: int = 5,
     concurrent: int | None = None,
@@ -158,7 +169,7 @@ def main(
     Args:
         only: Names of recipes, in the order in which they are computed.  The default is all of them.
         seeds: Number of seeds of each environment.
-        max_timesteps: Environment steps of each run.
+        max_timesteps: Environment steps of each run.  The default is each recipe's own number.
         until_return: Mean return at which a run ends, if two evaluations in a row have it.
         episodes: Number of episodes in which each best policy is measured.
         concurrent: Highest number of runs at the same time.
@@ -166,9 +177,8 @@ def main(
     """
     if wrong := set(only) - set(RECIPES):
         raise ValueError(f"only has '{min(wrong)}': expected some of {', '.join(RECIPES)}.")
-    length = {
+    given: dict[str, Any] = {
         "seeds": seeds,
-        "max_timesteps": max_timesteps,
         "until_return": until_return,
         "concurrent": concurrent,
         "root": root,
@@ -177,7 +187,7 @@ def main(
     known: Known = {}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in only or RECIPES:
-        rows, folders = train(RECIPES[name], **length)
+        rows, folders = train(RECIPES[name], max_timesteps or RECIPES[name].max_timesteps, **given)
         write_table(FOLDER / f"{name}.csv", ["trial", "arm", "seed", *CURVE_COLUMNS], rows)
         write_measures(FOLDER / "measures.csv", name, measure_all(RECIPES[name], folders, episodes, known))
         print(f"{name}: {FOLDER / name}.csv and {FOLDER}/measures.csv", flush=True)
