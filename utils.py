@@ -17,7 +17,7 @@ from torch import Tensor
 
 from envs.registry import dimensions, make_envs
 from envs.symmetry import Symmetry
-from TD3 import TD3, read_checkpoint
+from TD3 import PARTS, TD3, read_checkpoint
 
 
 class ReplayBuffer:
@@ -367,6 +367,53 @@ def load_policy(name: str | Path, env: str = "AntBulletEnv-v0") -> TD3:
     policy = TD3(state_dim, action_dim, max_action, hidden=hidden)
     policy.load(path, inference=True)
     return policy
+
+
+FIRST_LAYERS = ("l1.weight", "l4.weight", 0, 6)
+"""What sees the observations: the first layers of actor and critics, by name in the networks and by number in their optimizers."""
+
+
+def fit_observations(name: str | Path, env: str, folder: str | Path) -> Path:
+    """A policy for an environment with more or fewer observations than it was trained with, to start from with `load_model`.
+
+    The observations that both environments have must come first.  Each new one has weight 0, so at first the policy acts, and the
+    critics judge, as if it were not there.  The weights of missing ones are dropped.
+
+    Args:
+        name: as for `find_checkpoint`.
+        env: id of the environment.
+        folder: where the new checkpoint is written.  If the number of observations is the same, there is no new one.
+
+    Returns:
+        the path of the policy, without the endings `_actor` and so on.
+
+    Raises:
+        FileNotFoundError: there is no such policy, or a file of it is missing.
+        ValueError: there is no such environment, or a file is not one that `TD3.save` wrote.
+    """
+    path = find_checkpoint(name)
+    state_dim, _, _ = dimensions(env)
+    parts = {part: read_checkpoint(f"{path}_{part}") for part in PARTS}
+    try:
+        before = parts["actor"]["l1.weight"].shape[1]
+    except (TypeError, LookupError) as error:
+        raise ValueError(f"'{path}_actor' is not a policy: expected a file that TD3.save wrote.") from error
+    if state_dim == before:
+        return path
+
+    def fit(contents: Any, first_layer: bool = False) -> Any:
+        if isinstance(contents, dict):
+            return {key: fit(value, first_layer or key in FIRST_LAYERS) for key, value in contents.items()}
+        if first_layer and contents.ndim == 2:  # weights and Adam's moments, with the observations first and then the actions
+            new = contents.new_zeros(len(contents), max(0, state_dim - before))
+            return torch.cat([contents[:, : min(state_dim, before)], new, contents[:, before:]], 1)
+        return contents
+
+    made = Path(folder) / f"{state_dim}_observations"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    for part, contents in parts.items():
+        torch.save(fit(contents), f"{made}_{part}")
+    return made
 
 
 def training_env(name: str | Path) -> str:

@@ -26,7 +26,7 @@ from sweep import sweep
 from training.cli import run_cli
 from training.curve import CURVE_COLUMNS
 from training.files import atomic_write
-from utils import REPO_ROOT, load_policy
+from utils import REPO_ROOT, find_checkpoint, fit_observations, load_policy
 from viewing.measures import MEASURES, measure
 
 FOLDER = REPO_ROOT / "results" / "cookbook"
@@ -45,57 +45,58 @@ class Recipe:
     Attributes:
         arms: names of environments in `envs.registry.COOKBOOK` that an ant is trained in.
         tested_in: for each arm, the environments in which its best policies are measured.  The default is its own.
-        symmetries: whether training learns from mirrored experience.  It may not if one of the arms has a left side.
-        max_timesteps: environment steps of each run.  Without mirrored experience an ant needs more of them.
     """
 
     arms: list[str]
     tested_in: dict[str, list[str]] = field(default_factory=dict)
-    symmetries: bool = True
-    max_timesteps: int = 100_000
 
 
 RECIPES = {
     "reward": Recipe(["Sprinter", "Electricity4", "Electricity16"]),
-    "observation": Recipe(["Sprinter", "NoContacts", "Noisy", "Delayed"], symmetries=False, max_timesteps=150_000),
+    "observation": Recipe(["Sprinter", "NoContacts", "Noisy", "Delayed"]),
     "distance": Recipe(["Near", "NearWithDistance"]),
-    "lost_leg": Recipe(
-        ["Sprinter", "LosesLeg"], {arm: ["Sprinter", "LosesLeg"] for arm in ("Sprinter", "LosesLeg")}, max_timesteps=200_000
-    ),
-    "action": Recipe(["Sprinter", "DeadMotor", "HalfTorque", "Smooth"], symmetries=False, max_timesteps=150_000),
-    "start": Recipe(
-        ["MayLie", "OnItsBack"],
-        {arm: ["MayLie", "OnItsBack"] for arm in ("MayLie", "OnItsBack")},
-        symmetries=False,
-        max_timesteps=150_000,
-    ),
-    "heading": Recipe(["Sprinter", "AnyHeading"], {arm: ["Sprinter", "AnyHeading"] for arm in ("Sprinter", "AnyHeading")}),
+    "lost_leg": Recipe(["Sprinter", "LosesLeg"], dict.fromkeys(["Sprinter", "LosesLeg"], ["Sprinter", "LosesLeg"])),
+    "action": Recipe(["Sprinter", "DeadMotor", "HalfTorque", "Smooth"]),
+    "start": Recipe(["MayLie", "OnItsBack"], dict.fromkeys(["MayLie", "OnItsBack"], ["MayLie", "OnItsBack"])),
+    "heading": Recipe(["Sprinter", "AnyHeading"], dict.fromkeys(["Sprinter", "AnyHeading"], ["Sprinter", "AnyHeading"])),
     "dynamics": Recipe([*WORLDS, "AnyWorld"], dict.fromkeys([*WORLDS, "AnyWorld"], WORLDS)),
     "terrain": Recipe(["Sprinter", "Hills", "HillsAhead", "Steps", "StepsAhead", "Ramps"], {"Sprinter": TERRAINS}),
-    "goal": Recipe(
-        ["Sprinter", "Fleeing", "Circling"], {"Sprinter": ["Fleeing", "Circling"]}, symmetries=False, max_timesteps=150_000
-    ),
+    "goal": Recipe(["Sprinter", "Fleeing", "Circling"], {"Sprinter": ["Fleeing", "Circling"]}),
     "stay": Recipe(["Near", "NearWithDistance", "StopAndStay"]),
-    "path": Recipe(["OnPath", "OnPathTwoAhead"], symmetries=False, max_timesteps=150_000),
+    "path": Recipe(["OnPath", "OnPathTwoAhead"]),
     "curriculum": Recipe(
-        ["Sprinter", "Hurdles", "HurdlesCurriculum"], {arm: ["Hurdles"] for arm in ("Sprinter", "HurdlesCurriculum")}
+        ["Sprinter", "Hurdles", "HurdlesCurriculum"], dict.fromkeys(["Sprinter", "HurdlesCurriculum"], ["Hurdles"])
     ),
 }
 """In the order of `TD3notebook-cookbook.ipynb`."""
 
-ARGUMENTS: dict[str, Any] = {"eval_freq": 50_000, "eval_episodes": 5}
-"""Arguments of every run, besides its environment, its seed and its length."""
+START = "base_ant_final"
+"""The policy from which every training starts, see `utils.fit_observations`.
+
+An ant that begins with nothing does not run yet after 100,000 steps, so its figures would say nothing about the change: see
+`benchmarks/RESULTS.md`.
+"""
+
+ARGUMENTS: dict[str, Any] = {
+    "lr": 3e-4,
+    "symmetries": False,
+    "eval_freq": 20_000,
+    "eval_episodes": 5,
+}
+"""Arguments of every run, besides its environment, its seed, its start and its length.
+
+With the `lr` of the recipe the ant forgets at first how to run.  Mirrored experience is left out because it is not true of every arm.
+"""
 
 
-def train(recipe: Recipe, max_timesteps: int, **given: Any) -> tuple[list[dict[str, Any]], dict[tuple[str, int], Path]]:
+def train(recipe: Recipe, **given: Any) -> tuple[list[dict[str, Any]], dict[tuple[str, int], Path]]:
     """Trains every arm of a recipe, unless it was trained before.
 
-    All recipes with the same `symmetries` and the same number of steps share one sweep.  A trial is named after its environment and
-    its seed, so what one recipe has trained is there for the next one.  The sweep's own tables have the runs of the latest recipe only.
+    All ants with the same observations share one sweep.  A trial is named after its environment and its seed, so what one recipe has
+    trained is there for the next one.  The sweep's own tables have the runs of the latest recipe only.
 
     Args:
         recipe: with its arms.
-        max_timesteps: environment steps of each run.
         **given: for `sweep.sweep`.
 
     Returns:
@@ -104,15 +105,21 @@ def train(recipe: Recipe, max_timesteps: int, **given: Any) -> tuple[list[dict[s
     Raises:
         RuntimeError: it was interrupted, or a run failed.
     """
-    arms = {cookbook_id(arm): arm for arm in recipe.arms}
-    name = f"cookbook_{'mirrored' if recipe.symmetries else 'plain'}_{max_timesteps}"
-    arguments = {"env": list(arms), "symmetries": recipe.symmetries, "max_timesteps": max_timesteps} | ARGUMENTS
-    result = sweep(**arguments, name=name, **given)
-    summaries = result.trials.to_pylist()
-    if unfinished := [row["trial"] for row in summaries if row["status"] != "finished"]:
-        raise RuntimeError(f"{len(unfinished)} of {len(summaries)} runs have not finished: the same command continues.")
-    rows = [row | {"arm": arms[row["env"]]} for row in result.evaluations.to_pylist()]
-    return rows, {(arms[row["env"]], row["seed"]): result.folder / row["trial"] / "models" / "run" for row in summaries}
+    starts: dict[Path, dict[str, str]] = {}
+    for arm in recipe.arms:
+        start = fit_observations(START, cookbook_id(arm), given["root"] / "cookbook_starts")
+        starts.setdefault(start, {})[cookbook_id(arm)] = arm
+    rows, folders = [], {}
+    for start, arms in starts.items():
+        name = "cookbook" if start == find_checkpoint(START) else f"cookbook_{start.name}"
+        result = sweep(env=list(arms), load_model=str(start), name=name, **ARGUMENTS, **given)
+        summaries = result.trials.to_pylist()
+        if unfinished := [row["trial"] for row in summaries if row["status"] != "finished"]:
+            raise RuntimeError(f"{len(unfinished)} of {len(summaries)} runs have not finished: the same command continues.")
+        rows += [row | {"arm": arms[row["env"]]} for row in result.evaluations.to_pylist()]
+        folders |= {(arms[row["env"]], row["seed"]): result.folder / row["trial"] / "models" / "run" for row in summaries}
+    order = recipe.arms.index
+    return sorted(rows, key=lambda row: order(row["arm"])), dict(sorted(folders.items(), key=lambda item: order(item[0][0])))
 
 
 def write_table(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -158,7 +165,7 @@ def write_measures(path: Path, recipe: str, rows: list[dict[str, Any]]) -> None:
 def main(
     only: tuple[str, ...] = (),
     seeds: int = 5,
-    max_timesteps: int | None = None,
+    max_timesteps: int = 60_000,
     until_return: float | None = None,
     episodes: int = 5,
     concurrent: int | None = None,
@@ -169,7 +176,7 @@ def main(
     Args:
         only: Names of recipes, in the order in which they are computed.  The default is all of them.
         seeds: Number of seeds of each environment.
-        max_timesteps: Environment steps of each run.  The default is each recipe's own number.
+        max_timesteps: Environment steps of each run.
         until_return: Mean return at which a run ends, if two evaluations in a row have it.
         episodes: Number of episodes in which each best policy is measured.
         concurrent: Highest number of runs at the same time.
@@ -177,8 +184,9 @@ def main(
     """
     if wrong := set(only) - set(RECIPES):
         raise ValueError(f"only has '{min(wrong)}': expected some of {', '.join(RECIPES)}.")
-    given: dict[str, Any] = {
+    length = {
         "seeds": seeds,
+        "max_timesteps": max_timesteps,
         "until_return": until_return,
         "concurrent": concurrent,
         "root": root,
@@ -187,7 +195,7 @@ def main(
     known: Known = {}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in only or RECIPES:
-        rows, folders = train(RECIPES[name], max_timesteps or RECIPES[name].max_timesteps, **given)
+        rows, folders = train(RECIPES[name], **length)
         write_table(FOLDER / f"{name}.csv", ["trial", "arm", "seed", *CURVE_COLUMNS], rows)
         write_measures(FOLDER / "measures.csv", name, measure_all(RECIPES[name], folders, episodes, known))
         print(f"{name}: {FOLDER / name}.csv and {FOLDER}/measures.csv", flush=True)

@@ -643,9 +643,9 @@ def test_recipes_of_several_commands_share_their_ants_and_keep_each_others_table
             main(**run.arguments, name=RUN, workers=0)
             write_state(place, arguments=run.arguments, until_return=None, finished=True)
 
-    small = {"start_timesteps": 50, "eval_freq": 60, "eval_episodes": 1, "num_envs": 2, "buffer_size": 1000, "hidden": 8}
-    recipes = {"a": ["Sprinter", "Electricity4"], "b": ["Sprinter", "Ice"], "plain": ["Sprinter", "DeadMotor"]}
-    recipes = {name: tables.Recipe(arms, symmetries=name != "plain") for name, arms in recipes.items()}
+    small = {"start_timesteps": 50, "eval_freq": 60, "eval_episodes": 1, "num_envs": 2, "buffer_size": 1000}
+    recipes = {"a": ["Sprinter", "Electricity4"], "b": ["Sprinter", "Ice"], "senses": ["NoContacts", "Sprinter"]}
+    recipes = {name: tables.Recipe(arms) for name, arms in recipes.items()}
     recipes["b"].tested_in["Sprinter"] = ["Sprinter", "Ice"]
     monkeypatch.setattr("sweep.connect", lambda *_: None)
     monkeypatch.setattr("sweep.run_trials", run_trials)
@@ -673,10 +673,11 @@ def test_recipes_of_several_commands_share_their_ants_and_keep_each_others_table
     assert command("a") == ["Electricity4_0"], "the other ant is there already"
     assert rows("measures")[2:] == first and [row["recipe"] for row in rows("measures")] == ["a", "a", "b", "b", "b"]
     assert rows("a")[:2] == rows("b")[:2]
-    assert command("plain") == ["Sprinter_0", "DeadMotor_0"], "without mirrored experience it is another ant"
-    assert command("plain", "b") == []
-    assert [row["recipe"] for row in rows("measures")] == ["a", "a", "b", "b", "b", "plain", "plain"]
+    assert command("senses") == ["NoContacts_0"]
+    assert [row["arm"] for row in rows("senses")] == ["NoContacts", "NoContacts", "Sprinter", "Sprinter"]
+    assert command("senses", "b") == []
+    assert [row["recipe"] for row in rows("measures")] == ["a", "a", "b", "b", "b", "senses", "senses"]
     assert command("a", seeds=2) == ["Sprinter_1", "Electricity4_1"]
     assert [row["seed"] for row in rows("measures") if row["recipe"] == "a"] == ["0", "1", "0", "1"]
-    with pytest.raises(ValueError, match="^only has 'cake': expected some of a, b, plain.$"):
+    with pytest.raises(ValueError, match="^only has 'cake': expected some of a, b, senses.$"):
         command("cake")

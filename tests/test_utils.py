@@ -8,9 +8,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from envs.registry import make_env, make_envs
-from TD3 import TD3
-from utils import ReplayBuffer, eval_policy, find_checkpoint, load_policy, training_env
+from envs.registry import cookbook_id, make_env, make_envs
+from main import main
+from TD3 import PARTS, TD3
+from utils import ReplayBuffer, eval_policy, find_checkpoint, fit_observations, load_policy, training_env
 
 
 def test_sample_gives_transitions_in_the_originals_order_and_meaning():
@@ -203,3 +204,34 @@ def test_load_policy_finds_the_hidden_size_and_training_env_the_environment(tmp_
     assert training_env(tmp_path) == "MyAntBulletEnv-v0"
     with pytest.raises(ValueError, match="does not fit this agent"):
         load_policy(tmp_path, "InvertedPendulumBulletEnv-v0")
+
+
+@pytest.mark.parametrize(("recipe", "size"), [("NearWithDistance", 29), ("NoContacts", 24)])
+def test_a_policy_fitted_to_other_observations_acts_as_before_and_learns_on(recipe, size, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    env = cookbook_id(recipe)
+    start = fit_observations("base_ant_final", env, tmp_path / "starts")
+    before, fitted = TD3(28, 8, 1.0), TD3(size, 8, 1.0)
+    before.load(find_checkpoint("base_ant_final"))
+    fitted.load(start)
+    states, actions = torch.randn(50, 28), torch.rand(50, 8)
+    states[:, size:] = 0  # nothing that the fitted policy does not see
+    seen = torch.cat([states, torch.randn(50, 5)], 1)[:, :size]
+    assert torch.allclose(before.actor(states), fitted.actor(seen), atol=1e-5)
+    for one, other in zip(before.critic(states, actions), fitted.critic(seen, actions), strict=True):
+        assert torch.allclose(one, other, rtol=1e-4)
+    small = {"start_timesteps": 50, "max_timesteps": 100, "eval_episodes": 1, "num_envs": 2, "buffer_size": 1000}
+    main(env=env, load_model=str(start), name="a", workers=0, **small)
+    assert not torch.equal(load_policy("models/a/latest", env).actor.l1.weight, fitted.actor.l1.weight)
+
+
+def test_a_policy_with_the_same_observations_is_not_copied(tmp_path):
+    assert fit_observations("base_ant_final", "AntBulletEnv-v0", tmp_path) == find_checkpoint("base_ant_final")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_policy_is_not_fitted(tmp_path):
+    for part in PARTS:
+        torch.save({"weights": torch.zeros(3)}, tmp_path / f"x_{part}")
+    with pytest.raises(ValueError, match="x_actor' is not a policy: expected a file that TD3.save wrote"):
+        fit_observations(tmp_path / "x", "AntBulletEnv-v0", tmp_path)
