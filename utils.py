@@ -393,9 +393,8 @@ def fit_observations(name: str | Path, env: str, folder: str | Path) -> Path:
     """
     path = find_checkpoint(name)
     state_dim, _, _ = dimensions(env)
-    parts = {part: read_checkpoint(f"{path}_{part}") for part in PARTS}
     try:
-        before = parts["actor"]["l1.weight"].shape[1]
+        before = read_checkpoint(f"{path}_actor")["l1.weight"].shape[1]
     except (TypeError, LookupError) as error:
         raise ValueError(f"'{path}_actor' is not a policy: expected a file that TD3.save wrote.") from error
     if state_dim == before:
@@ -411,8 +410,8 @@ def fit_observations(name: str | Path, env: str, folder: str | Path) -> Path:
 
     made = Path(folder) / f"{state_dim}_observations"
     made.parent.mkdir(parents=True, exist_ok=True)
-    for part, contents in parts.items():
-        torch.save(fit(contents), f"{made}_{part}")
+    for part in PARTS:
+        torch.save(fit(read_checkpoint(f"{path}_{part}")), f"{made}_{part}")
     return made
 
 

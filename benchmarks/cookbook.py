@@ -8,7 +8,7 @@ The tables of a recipe are written as soon as it is finished, and those of the o
 commands.  An ant that several recipes need is trained once, whatever command comes first.  Given again, the same command continues
 where it was interrupted.
 
-Every run of a recipe has the same arguments and differs in its environment and its seed alone.  The tables are
+Every run starts from the same policy with the same arguments, and differs in its environment and its seed alone.  The tables are
 `results/cookbook/RECIPE.csv`, the learning curves, and `results/cookbook/measures.csv`, what each best policy does in the
 environments in which it is tested.
 """
