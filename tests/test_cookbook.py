@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import inspect
+import json
 import re
 import warnings
 from contextlib import closing
@@ -10,6 +11,7 @@ from contextlib import closing
 import gymnasium as gym
 import numpy as np
 import pytest
+from conftest import ROOT
 from gymnasium.utils.env_checker import check_env
 from helpers import Still, train_with_stable_baselines3
 
@@ -26,6 +28,7 @@ from override_ant import MyAntBulletEnv
 from training.trials import RUN, write_state
 from viewing import steer
 from viewing.animation import animate
+from viewing.measures import MEASURES, means, plot_matrix, plot_measure, plot_tradeoff
 from viewing.recording import record
 from viewing.renderer import Renderer
 from viewing.scene3d import Scene3D, save_html
@@ -112,6 +115,24 @@ def test_the_symmetries_that_a_recipe_names_hold(id):
 @pytest.mark.parametrize("id", IDS)
 def test_stable_baselines3_trains_on_it_unmodified(id):
     train_with_stable_baselines3(id, 40)
+
+
+def test_the_notebook_shows_the_recipes_as_they_are():
+    """What a cell compares by `same_as` is written there as in cookbook.py, and each of the eight sections has all of its parts."""
+    cells = json.loads((ROOT / "TD3notebook-cookbook.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = set()
+    for cell in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
+        for name, original in re.findall(r"^same_as\((\w+), cookbook\.(\w+)\)$", cell, re.M):
+            assert name == original and inspect.getsource(vars(cookbook)[name]).strip() in cell, name
+            shown.add(name)
+    assert len(shown) >= 15
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    sections = re.split(r"^## ", text, flags=re.M)
+    assert [section[0] for section in sections if section[0].isdigit()] == list("12345678")
+    for section in sections:
+        if section[0].isdigit():
+            parts = [section.find(f"**{part}") for part in ("Question.", "Prediction.", "The trap.", "In short:")]
+            assert parts == sorted(parts) and parts[0] > 0, section[:40]
 
 
 # --- what the base environment offers ---------------------------------------------------------------------------------------
@@ -627,6 +648,23 @@ def test_every_recipe_has_arms_that_exist_and_is_tested_where_its_ants_can_act()
         for arm in recipe.arms:
             sizes = {dimensions(cookbook_id(each)) for each in (arm, *recipe.tested_in.get(arm, []))}
             assert len(sizes) == 1, f"{arm} in {name} is tested where there are other observations"
+
+
+def test_figures_and_tables_have_the_interquartile_means_in_words():
+    rows = [
+        {"arm": arm, "tested_in": place, "seed": seed} | dict.fromkeys(MEASURES, 10.0 * (arm == place) + seed)
+        for arm in ("Sprinter", "Moon")
+        for place in ("Sprinter", "Moon")
+        for seed in range(5)
+    ]
+    assert means(rows, "pace", "fell")[1] == {
+        "trained in": "Sprinter in Moon",
+        "pace (m/s)": "2.00",
+        "fraction of episodes that ended in a fall": "2.00",
+    }
+    assert "(m/s): Sprinter, 12.00, seeds from 10.00 to 14.00; Sprinter in Moon, 2.00, seeds" in plot_measure(rows, "pace").alt
+    assert "(m/s), trained in and tested in: Sprinter in Sprinter, 12.00; Sprinter in Moon, 2.00; Moon" in plot_matrix(rows).alt
+    assert "(J per m and kg): Sprinter, 12.00 and 12.00; Sprinter in Moon, 2.00 and 2.00;" in plot_tradeoff(rows).alt
 
 
 @pytest.mark.slow

@@ -20,6 +20,19 @@ SMALL = {
         "directions": 4,
         "animation_seconds": 0.3,
     },  # fmt: skip
+    "TD3notebook-cookbook.ipynb": {
+        "args": {
+            "policy": "TD3",
+            "seed": 0,
+            "start_timesteps": 400,
+            "eval_freq": 300,
+            "max_timesteps": 600,
+            "eval_episodes": 1,
+            "num_envs": 4,
+            "buffer_size": 5_000,
+        },
+        "animation_seconds": 0.3,
+    },
     "ModifyingRL.ipynb": {"repetitions": 500, "directions": 4, "tries": 1, "points": 1},
     "TD3_view_random_points.ipynb": {
         "directions": 4,
@@ -66,6 +79,7 @@ SMALL = {
 
 LEAVES = {
     "TD3notebook-MyAnt.ipynb": {"models", "results", "runs", "animations"},
+    "TD3notebook-cookbook.ipynb": {"models", "results", "runs", "animations"},
     "ModifyingRL.ipynb": set(),
     "TD3_view_random_points.ipynb": {"animations"},
     "TD3notebook-random_points.ipynb": {"models", "results", "runs", "animations"},

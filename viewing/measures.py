@@ -129,6 +129,20 @@ def by_arm(rows: Sequence[Mapping[str, Any]], what: str) -> dict[str, np.ndarray
     return {label: np.array(each) for label, each in values.items()}
 
 
+def means(rows: Sequence[Mapping[str, Any]], *what: str) -> list[dict[str, str]]:
+    """A table of interquartile means over the seeds, for `viewing.notebook.table`: a row for each arm.
+
+    Args:
+        rows: as from `read_measures`.
+        *what: some of `MEASURES`, a column for each.
+    """
+    columns = {each: by_arm(rows, each) for each in what}
+    return [
+        {"trained in": label} | {MEASURES[each]: f"{iqm(found[label]):,.2f}" for each, found in columns.items()}
+        for label in columns[what[0]]
+    ]
+
+
 def plot_measure(rows: Sequence[Mapping[str, Any]], what: str) -> "Figure":
     """One measure of each arm: the interquartile mean over the seeds with its bootstrap interval, and each seed.
 
@@ -136,7 +150,11 @@ def plot_measure(rows: Sequence[Mapping[str, Any]], what: str) -> "Figure":
         rows: as from `read_measures`.
         what: one of `MEASURES`.
     """
-    return plot_values(by_arm(rows, what), MEASURES[what])
+    found = by_arm(rows, what)
+    figure: Any = plot_values(found, MEASURES[what])
+    numbers = (f"{label}, {iqm(each):,.2f}, seeds from {each.min():,.2f} to {each.max():,.2f}" for label, each in found.items())
+    figure.alt = f"Interquartile means over the seeds, {MEASURES[what]}: {'; '.join(numbers)}."
+    return figure
 
 
 def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "cost_of_transport") -> "Figure":
@@ -152,6 +170,8 @@ def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "
     if heights.min() > 0 and heights.max() > 20 * heights.min():  # an ant that hardly moves has a very large cost
         ax.set_yscale("log")
     style.legend(ax, loc="best")
+    places = "; ".join(f"{label}, {iqm(across[label]):,.2f} and {iqm(up[label]):,.2f}" for label in across)
+    figure.alt = f"Interquartile means of two measures, {MEASURES[x]} and {MEASURES[y]}: {places}."
     return figure
 
 
@@ -177,4 +197,6 @@ def plot_matrix(rows: Sequence[Mapping[str, Any]], what: str = "pace") -> "Figur
     ax.set(xlabel="tested in", ylabel="trained in")
     ax.set_title(MEASURES[what], fontsize=style.MEDIUM, color=INK)
     ax.grid(False)
+    texts = "; ".join(f"{arm} in {place}, {iqm(np.array(each)):.2f}" for (arm, place), each in cells.items() if each)
+    figure.alt = f"A matrix of interquartile means, {MEASURES[what]}, trained in and tested in: {texts}."
     return figure
