@@ -54,7 +54,7 @@ def _orange(image):
 
 
 def replay() -> None:
-    """The recording of section 3 of the fourth notebook, some seconds after its start."""
+    """The recording of section 3 of the fifth notebook, some seconds after its start."""
     policy, env = load_policy("random_circle_final"), "MyAntRandomPointsBulletEnv-v0"
     run = record(policy, env, 3_000_000, target=(-12, 9), stop_at_target=1.0)
     with tempfile.TemporaryDirectory() as folder:
