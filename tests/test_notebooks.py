@@ -24,6 +24,7 @@ SMALL = {
         "args": {
             "policy": "TD3",
             "seed": 0,
+            "load_model": "base_ant_final",
             "start_timesteps": 400,
             "eval_freq": 300,
             "max_timesteps": 600,
