@@ -89,6 +89,11 @@ def test_the_figures_show_the_table(table):
     ax = plot_tradeoff([row for row in rows if row["arm"] == row["tested_in"]]).axes[0]
     assert ax.get_xlabel() == "pace (m/s)" and ax.get_ylabel() == "cost of transport (J per m and kg)"
     assert sum(len(line.get_xdata()) == 5 for line in ax.lines) == 2, "the seeds of both arms"
+    still = [row | {"pace": 0.01, "cost_of_transport": 900.0} for row in rows if row["arm"] == row["tested_in"] == "Moon"]
+    ax = plot_tradeoff([row for row in rows if row["arm"] == row["tested_in"] == "Earth"] + still).axes[0]
+    triangles = [line for line in ax.lines if line.get_marker() == "^" and len(line.get_xdata())]
+    assert [len(line.get_xdata()) for line in triangles] == [5, 1], "an ant that stands is at the upper edge"
+    assert {height for line in triangles for height in line.get_ydata()} == {36.0}, "three times the cost of the other"
     some = plot_matrix([row for row in rows if row["tested_in"] == "Moon"] + rows[:5])
     assert len(some.axes[0].texts) == 3, "an ant that was not tested somewhere has an empty cell"
 

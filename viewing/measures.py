@@ -158,17 +158,28 @@ def plot_measure(rows: Sequence[Mapping[str, Any]], what: str) -> "Figure":
 
 
 def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "cost_of_transport") -> "Figure":
-    """Two measures against each other: each seed, and the interquartile means of the arms joined in their order."""
+    """Two measures against each other: each seed, and the interquartile means of the arms joined in their order.
+
+    An ant that hardly moves has a very large cost for each metre.  What is more than three times as high as the lowest arm is drawn
+    as a triangle at the upper edge, so that the others can be told apart.
+    """
     figure, ax = style.figure(6.4, 4.2)
     across, up = by_arm(rows, x), by_arm(rows, y)
-    ax.plot([iqm(each) for each in across.values()], [iqm(each) for each in up.values()], color=GREY, linewidth=1.5, zorder=1)
+    middles = {label: (iqm(across[label]), iqm(up[label])) for label in across}
+    top = 3 * min(height for _, height in middles.values())
+    ax.plot(*zip(*middles.values(), strict=True), color=GREY, linewidth=1.5, zorder=1)
     for (label, values), color in zip(across.items(), OKABE_ITO, strict=False):
-        ax.plot(values, up[label], color=color, linestyle="", marker="o", markersize=5, alpha=0.6)
-        ax.plot(iqm(values), iqm(up[label]), color=color, linestyle="", marker="D", markersize=10, label=label)
+        above = up[label] > top
+        ax.plot(values[~above], up[label][~above], color=color, linestyle="", marker="o", markersize=5, alpha=0.6)
+        ax.plot(values[above], np.full(above.sum(), top), color=color, linestyle="", marker="^", markersize=5, alpha=0.6)
+        pace, height = middles[label]
+        ax.plot(
+            pace, min(height, top), color=color, linestyle="", marker="^" if height > top else "D", markersize=10, label=label
+        )
     ax.set(xlabel=MEASURES[x], ylabel=MEASURES[y])
-    heights = np.concatenate(list(up.values()))
-    if heights.min() > 0 and heights.max() > 20 * heights.min():  # an ant that hardly moves has a very large cost
-        ax.set_yscale("log")
+    if max(map(max, up.values())) > top:
+        ax.set_ylim(0, 1.05 * top)
+        ax.set_title(f"triangles: more than {top:.0f}", fontsize=style.MEDIUM, color=INK)
     style.legend(ax, loc="best")
     places = "; ".join(f"{label}, {iqm(across[label]):,.2f} and {iqm(up[label]):,.2f}" for label in across)
     figure.alt = f"Interquartile means of two measures, {MEASURES[x]} and {MEASURES[y]}: {places}."
