@@ -30,6 +30,7 @@ SMALL = {
             "max_timesteps": 600,
             "eval_episodes": 1,
             "num_envs": 4,
+            "workers": 0,
             "buffer_size": 5_000,
         },
         "animation_seconds": 0.3,
