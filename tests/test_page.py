@@ -463,6 +463,7 @@ def test_on_a_phone_a_tap_works_and_nothing_is_cut_off(site, address, chromium):
     ready(browser)
     point = [{"x": 150, "y": 420}]
     browser("Input.dispatchTouchEvent", type="touchStart", touchPoints=point)
+    time.sleep(0.8)  # a slow thumb, or a slow phone
     browser("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
     wait(lambda: browser.evaluate("String(ant.simulation.targets)") != "6,0", 10, "the tap did nothing")
     assert browser.evaluate("document.documentElement.scrollWidth") == 390

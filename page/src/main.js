@@ -81,7 +81,7 @@ class App {
     });
     canvas.addEventListener("pointerup", (event) => {
       const still = pressed && Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY) < 8;
-      if (still && event.timeStamp - pressed.timeStamp < 500) this.click(event);
+      if (still) this.click(event);
       pressed = null;
     });
     new ResizeObserver(() => this.resize()).observe(canvas);
