@@ -14,3 +14,17 @@ def test_plot_curve_draws_a_csv(tmp_path):
     np.testing.assert_allclose(lines[0].get_xydata(), [[1, 10], [2, 30]])
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     assert {tuple(point) for point in band} == {(1, 5), (1, 20), (2, 25), (2, 40)}
+
+
+def test_a_short_curve_counts_thousands_of_steps():
+    def x_axis(steps):
+        zeros = np.zeros(len(steps))
+        figure = plot_curve(dict.fromkeys(("mean_return", "min_return", "max_return"), zeros) | {"timesteps": np.array(steps)})
+        figure.draw_without_rendering()
+        ax = figure.axes[0]
+        return ax.get_xlabel(), {label.get_text() for label in ax.get_xticklabels()}
+
+    label, ticks = x_axis([20_000, 40_000, 60_000])
+    assert label == "environment steps (thousands)" and {"20", "40", "60"} <= ticks
+    label, ticks = x_axis([200_000, 1_000_000])
+    assert label == "environment steps (millions)" and {"0.2", "1.0"} <= ticks

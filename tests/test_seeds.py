@@ -266,7 +266,7 @@ def test_scores_and_pairs_are_drawn():
     groups = {"a": [curve([0, k]) for k in range(4)], "b": [curve([0, 10 + k]) for k in range(4)]}
     ax = plot_scores(groups).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"] and "4 seeds each" in ax.figure.get_suptitle()
-    assert "last three evaluations: a, 1 (0 to 2); b, 6 (5 to 6)." in ax.figure.alt
+    assert "last three evaluations: a, 0.75 (0.00 to 1.50); b, 5.75 (5.00 to 6.50)." in ax.figure.alt
     assert sorted(ax.lines[2].get_xdata()) == pytest.approx([0, 0.5, 1, 1.5])
     ax = plot_improvement(groups).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a\nbetter than b"]

@@ -28,7 +28,7 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     drawn: Any = figure
     if drawn is None:
         drawn, ax = style.figure(6, 3.6)
-        ax.set(xlabel="environment steps (millions)", ylabel="return of an episode")
+        ax.set_ylabel("return of an episode")
     ax = drawn.axes[0]
     steps, color = curve["timesteps"] / 1e6, OKABE_ITO[len(ax.lines) % len(OKABE_ITO)]
     marker = "o" if len(steps) < 10 else None
@@ -37,6 +37,7 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     ax.fill_between(steps, curve["min_return"], curve["max_return"], color=color, alpha=0.2, linewidth=0, label=band)
     if label:
         ax.set_title("line: mean of an evaluation; band: its episodes", fontsize=SMALL, color=GREY)
+    style.steps_axis(ax)
     style.legend(ax, loc="lower right")
     best = np.argmax(curve["mean_return"])
     text = f"{label or 'mean return'}: from {curve['mean_return'][0]:,.0f} to {curve['mean_return'][-1]:,.0f} after "

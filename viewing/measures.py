@@ -150,11 +150,7 @@ def plot_measure(rows: Sequence[Mapping[str, Any]], what: str) -> "Figure":
         rows: as from `read_measures`.
         what: one of `MEASURES`.
     """
-    found = by_arm(rows, what)
-    figure: Any = plot_values(found, MEASURES[what])
-    numbers = (f"{label}, {iqm(each):,.2f}, seeds from {each.min():,.2f} to {each.max():,.2f}" for label, each in found.items())
-    figure.alt = f"Interquartile means over the seeds, {MEASURES[what]}: {'; '.join(numbers)}."
-    return figure
+    return plot_values(by_arm(rows, what), MEASURES[what])
 
 
 def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "cost_of_transport") -> "Figure":
@@ -192,22 +188,20 @@ def plot_matrix(rows: Sequence[Mapping[str, Any]], what: str = "pace") -> "Figur
     A cell has the interquartile mean over the seeds.  It is empty where an ant was not tested.
     """
     arms, places = (list(dict.fromkeys(row[key] for row in rows)) for key in ("arm", "tested_in"))
-    cells = {
-        (arm, place): [row[what] for row in rows if (row["arm"], row["tested_in"]) == (arm, place)]
-        for arm in arms
-        for place in places
-    }
-    table = np.array([[iqm(np.array(cells[arm, place])) if cells[arm, place] else np.nan for place in places] for arm in arms])
+    table = np.full((len(arms), len(places)), np.nan)
+    for i, j in np.ndindex(table.shape):
+        if seeds := [row[what] for row in rows if (row["arm"], row["tested_in"]) == (arms[i], places[j])]:
+            table[i, j] = iqm(np.array(seeds))
     figure, ax = style.figure(6.4, 1.8 + 0.55 * len(arms))
     ax.imshow(table, cmap="Blues", vmin=0, vmax=1.4 * np.nanmax(table), aspect="auto")
-    for (i, j), value in np.ndenumerate(table):
-        if np.isfinite(value):
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=style.MEDIUM, color=INK)
+    texts = []
+    for i, j in np.argwhere(np.isfinite(table)):
+        ax.text(j, i, f"{table[i, j]:.2f}", ha="center", va="center", fontsize=style.MEDIUM, color=INK)
+        texts.append(f"{arms[i]} in {places[j]}, {table[i, j]:.2f}")
     ax.set_xticks(range(len(places)), places)
     ax.set_yticks(range(len(arms)), arms)
     ax.set(xlabel="tested in", ylabel="trained in")
     ax.set_title(MEASURES[what], fontsize=style.MEDIUM, color=INK)
     ax.grid(False)
-    texts = "; ".join(f"{arm} in {place}, {iqm(np.array(each)):.2f}" for (arm, place), each in cells.items() if each)
-    figure.alt = f"A matrix of interquartile means, {MEASURES[what]}, trained in and tested in: {texts}."
+    figure.alt = f"A matrix of interquartile means, {MEASURES[what]}, trained in and tested in: {'; '.join(texts)}."
     return figure

@@ -293,7 +293,8 @@ def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None
         ends.append(f"{label or 'mean'}, {means[-1]:,.0f} after {steps[-1]:,.0f} steps")
     if threshold is not None:
         ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"threshold, {threshold:,.0f}")
-    ax.set(xlabel="environment steps (millions)", ylabel="mean return of an evaluation")
+    style.steps_axis(ax)
+    ax.set_ylabel("mean return of an evaluation")
     _title(ax, "Interquartile mean and 95 % interval", loaded)
     style.legend(figure, loc="outside lower center", ncols=2)  # inside, it would lie on lines
     figure.alt = f"Learning curves of {_count(sum(map(len, loaded.values())))}; interquartile means: {'; '.join(ends)}."
@@ -327,10 +328,11 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
         ax.plot(ends / 1e6, heights, color=color, linestyle="", marker="|", markersize=12, markeredgewidth=LINE)
         counts.append(f"{label or 'of all'}, {len(curves) - len(ends)} of {len(curves)}")
         unsolved |= len(ends) > 0
-    ax.set(xlabel="environment steps (millions)", ylabel="fraction of runs", ylim=(-0.03, 1.03))
+    ax.set(ylabel="fraction of runs", ylim=(-0.03, 1.03))
     if unsolved:
         ax.plot([], [], color=GREY, linestyle="", marker="|", markersize=12, markeredgewidth=LINE, label="a run ended unsolved")
     ax.set_xlim(left=0)
+    style.steps_axis(ax)
     _title(ax, f"Solved: {threshold:,.0f}, twice in a row", loaded)
     style.legend(figure, loc="outside lower center", ncols=2)
     figure.alt = (
@@ -369,7 +371,7 @@ def plot_values(groups: Mapping[str, np.ndarray], what: str) -> "Figure":
     means = []
     for k, ((label, values), color) in enumerate(zip(groups.items(), itertools.cycle(OKABE_ITO))):
         mean, (low, high) = iqm(values), bootstrap_interval(iqm, values)
-        means.append(f"{label}, {_with_interval(mean, low, high)}")
+        means.append(f"{label}, {_with_interval(mean, low, high, digits=0 if np.abs(values).max() >= 100 else 2)}")
         ax.plot([low, high], [k, k], color=color, linewidth=8, alpha=0.3, solid_capstyle="butt")
         ax.plot([mean] * 2, [k - 0.25, k + 0.25], color=color, linewidth=3)
         if len(values) < FEW:

@@ -132,6 +132,14 @@ def style_axes(ax: "Axes") -> None:
         spine.set(color=GREY, visible=side not in ("top", "right"))
 
 
+def steps_axis(ax: "Axes") -> None:
+    """Labels an x axis of environment steps, whose data are in millions: in thousands if there are less than 100,000."""
+    short = ax.get_xlim()[1] < 0.1
+    if short:
+        ax.xaxis.set_major_formatter(lambda millions, _: f"{1000 * millions:g}")
+    ax.set_xlabel(f"environment steps ({'thousands' if short else 'millions'})")
+
+
 def legend(owner: "Axes | Figure", **options: Any) -> "Legend":
     """Adds a legend with large text and without a frame.
 
