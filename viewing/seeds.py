@@ -368,10 +368,10 @@ def plot_values(groups: Mapping[str, np.ndarray], what: str) -> "Figure":
         what: label of the axis.
     """
     figure, ax = style.figure(6.4, 1.6 + 0.5 * len(groups))
-    means = []
+    means, digits = [], 2 if all(np.abs(values).max() < 100 for values in groups.values()) else 0
     for k, ((label, values), color) in enumerate(zip(groups.items(), itertools.cycle(OKABE_ITO))):
         mean, (low, high) = iqm(values), bootstrap_interval(iqm, values)
-        means.append(f"{label}, {_with_interval(mean, low, high, digits=0 if np.abs(values).max() >= 100 else 2)}")
+        means.append(f"{label}, {_with_interval(mean, low, high, digits)}")
         ax.plot([low, high], [k, k], color=color, linewidth=8, alpha=0.3, solid_capstyle="butt")
         ax.plot([mean] * 2, [k - 0.25, k + 0.25], color=color, linewidth=3)
         if len(values) < FEW:

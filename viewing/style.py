@@ -133,10 +133,14 @@ def style_axes(ax: "Axes") -> None:
 
 
 def steps_axis(ax: "Axes") -> None:
-    """Labels an x axis of environment steps, whose data are in millions: in thousands if there are less than 100,000."""
+    """Labels an x axis of environment steps, whose data are in millions: in thousands if it ends before 100,000.
+
+    To be called after each line that is drawn, because a later line may be longer.
+    """
+    from matplotlib.ticker import ScalarFormatter
+
     short = ax.get_xlim()[1] < 0.1
-    if short:
-        ax.xaxis.set_major_formatter(lambda millions, _: f"{1000 * millions:g}")
+    ax.xaxis.set_major_formatter((lambda millions, _: f"{1000 * millions:g}") if short else ScalarFormatter())
     ax.set_xlabel(f"environment steps ({'thousands' if short else 'millions'})")
 
 
