@@ -30,6 +30,7 @@ def register(id: str, **kwargs: Any) -> None:
 
 
 ONE_POINT, ANY_POINT = "override_ant:MyAntBulletEnv", "override_ant_random_points:MyAntBulletEnv"
+FOUR_FRONTS = "override_ant_four_fronts:MyAntBulletEnv"
 """Entry points.  They are strings, as in Gymnasium itself, so that an id needs no import of its module."""
 
 IDS: dict[str, tuple[str, dict[str, bool]]] = {
@@ -39,6 +40,8 @@ IDS: dict[str, tuple[str, dict[str, bool]]] = {
     "MyAntRandomPointsNoAngleBulletEnv-v0": (ANY_POINT, {"angle_progress": False}),
     "MyAntRandomPointsResetTargetBulletEnv-v0": (ANY_POINT, {"reset_target": True}),
     "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0": (ANY_POINT, {"reset_target": True, "angle_progress": False}),
+    "MyAntFourFrontsBulletEnv-v0": (FOUR_FRONTS, {}),
+    "MyAntFourFrontsResetTargetBulletEnv-v0": (FOUR_FRONTS, {"reset_target": True}),
 }
 # An args.json from before 2026-11-24 has these ids.
 IDS |= {id.replace("ResetTarget", "Onward"): entry for id, entry in IDS.items() if "ResetTarget" in id}

@@ -59,18 +59,26 @@ class Symmetry:
         return replace(self, state_index=index, state_sign=sign)
 
 
-def ant_symmetry(name: str, signs: Sequence[int], legs: Sequence[int], hip: int, ankle: int) -> Symmetry:
+def ant_symmetry(
+    name: str,
+    signs: Sequence[int],
+    legs: Sequence[int],
+    hip: int,
+    ankle: int | Sequence[int],
+    order: Sequence[int] = range(8),
+) -> Symmetry:
     """A symmetry of the ant.
 
     Args:
         name: of the symmetry.
         signs: those of the first eight observations, 1 or -1.
         legs: for each leg, the one whose place it takes.
-        hip, ankle: signs of these joints.
+        hip, ankle: signs of these joints; that of the ankles is one for all, or one for each leg.
+        order: for each of the first eight observations, the one whose place it takes.
     """
     joints = [2 * leg + joint for leg in legs for joint in (0, 1)]
-    joint_signs = [hip, ankle] * 4
-    states = [*range(8), *(8 + 2 * joint + part for joint in joints for part in (0, 1)), *(24 + leg for leg in legs)]
+    joint_signs = [sign for each in np.broadcast_to(ankle, 4) for sign in (hip, each)]
+    states = [*order, *(8 + 2 * joint + part for joint in joints for part in (0, 1)), *(24 + leg for leg in legs)]
     state_signs = [*signs, *np.repeat(joint_signs, 2), 1, 1, 1, 1]
     return Symmetry(
         name,
@@ -88,6 +96,13 @@ HALF_TURN = LEFT_RIGHT.then(FRONT_BACK, "half turn")
 
 ANT_SYMMETRIES = (LEFT_RIGHT, FRONT_BACK, HALF_TURN)
 """All of the ant's body, apart from quarter turns, of which roll and pitch are symmetric only as long as the ant is level."""
+
+NO_TURN = ant_symmetry("no turn", [1] * 8, legs=[0, 1, 2, 3], hip=1, ankle=1)
+QUARTER_TURN = ant_symmetry(
+    "quarter turn", [1, -1, 1, 1, -1, 1, 1, -1], legs=[1, 2, 3, 0], hip=1, ankle=[-1, 1, -1, 1], order=[0, 2, 1, 4, 3, 5, 7, 6]
+)
+ANT_TURNS = (NO_TURN, QUARTER_TURN, HALF_TURN, QUARTER_TURN.then(HALF_TURN, "three quarter turns"))
+"""The ant as it would be if its front, its left side, its back or its right side were its front."""
 
 
 def symmetries_that_hold(make: Callable[[], Any]) -> list[Symmetry]:

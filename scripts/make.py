@@ -25,7 +25,11 @@ TARGETS = {  # name: (description, extra of pyproject.toml, arguments of Python)
     "lab": ("Open the notebooks in JupyterLab", None, "-m jupyter lab"),
     "train": ("Train an ant; ARGS=--help lists the options", None, "main.py"),
     "sweep": ("Train many ants side by side; ARGS=--help lists the options", "sweep", "sweep.py"),
-    "test": ("Run the tests; ARGS=\"-m 'not slow'\" for the quick ones", "test", "-m pytest"),
+    "test": (
+        "Run the tests; ARGS=\"-m 'not slow'\" for the quick ones",
+        "test",
+        "-m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder",
+    ),
     "lint": ("Check format, code, type hints and imports; ARGS=--fix repairs what it can", "lint", ""),
     "bench": ("Compare with other libraries, briefly", "bench", "-m benchmarks.bench"),
     "bench-full": ("The same at full length; takes hours", "bench", "-m benchmarks.bench --full"),

@@ -22,6 +22,14 @@ def pytest_addoption(parser):
     parser.addoption("--interrupts", type=int, default=9, help="how often test_resume.py presses Ctrl-C [100]")
 
 
+LONGEST = ["test_notebooks", "test_page", "test_sweep", "test_resume", "test_bench", "test_cookbook"]
+"""Files that begin first, so that no process of tests is alone with one of them in the end."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 def child_processes(pid=None):
     """The descendants of a process, without the one in which multiprocessing keeps track of its resources under spawn."""
     children = psutil.Process(pid).children(recursive=True)

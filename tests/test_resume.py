@@ -278,12 +278,17 @@ def launch(words, **kwargs):
 def start(root, *extra):
     """`python main.py` in a process of its own, after its first evaluation."""
     process = launch(command(root, *extra))
-    deadline = time.monotonic() + 60
+    wait_for_evaluation(process)
+    return process
+
+
+def wait_for_evaluation(process):
+    """Waits until the run has made its first evaluation."""
+    deadline = time.monotonic() + 120
     while not list(Path("models").glob("a/best_*")):
         assert process.poll() is None, Path("err.txt").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return process
 
 
 def ended(process):
@@ -369,7 +374,8 @@ def test_the_next_start_of_any_run_cleans_up_after_a_killed_one(root):
 def test_ctrl_c_at_any_moment_ends_soon_and_without_a_traceback(root, request):
     """At random moments from the first import to the evaluations; every third time it is pressed twice.
 
-    On an idle machine it takes less than three seconds.  This one may be busy.
+    The first time it is pressed after an evaluation, so that however slow the machine is, there is a run to save.
+    On an idle machine a run ends in less than three seconds.  This one may be busy.
     """
     rng, longest, saved = random.Random(1), 0.0, 0
     for number in range(request.config.getoption("interrupts")):
@@ -377,6 +383,8 @@ def test_ctrl_c_at_any_moment_ends_soon_and_without_a_traceback(root, request):
         words = command(root, "--max-timesteps", "1_000_000", "--eval-episodes", "30")
         words = words if not Path("models/a/args.json").exists() else [*words[:2], "--resume", "a"]
         process = launch(words, start_new_session=True)
+        if number == 0:
+            wait_for_evaluation(process)
         time.sleep(rng.uniform(0.1, 6))
         workers, begun = child_processes(process.pid), time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
@@ -391,7 +399,7 @@ def test_ctrl_c_at_any_moment_ends_soon_and_without_a_traceback(root, request):
         saved += "Continue with: python main.py --resume a" in out
         assert_gone(workers)
     print(f"longest {longest:.2f} s, {saved} of them saved")
-    assert saved and longest < 6
+    assert saved and longest < 12
 
 
 @posix
@@ -403,7 +411,7 @@ def test_a_stopped_worker_does_not_keep_a_run_from_ending(root):
     begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = ended(process)
-    assert time.monotonic() - begun < 6 and process.returncode == 0 and "Continue with" in out, err
+    assert time.monotonic() - begun < 12 and process.returncode == 0 and "Continue with" in out, err
     assert_gone(workers)
     check_digests(newest_checkpoint(Path("models/a"), "latest").parent)
 
@@ -421,7 +429,7 @@ def test_a_huge_utd_ratio_does_not_keep_a_run_from_ending(root, by):
         process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     out, err = ended(process)
-    assert time.monotonic() - begun < 6 and process.returncode == 0, err
+    assert time.monotonic() - begun < 12 and process.returncode == 0, err
     assert ("Interrupted." in out) == (by == "Ctrl-C")
 
 

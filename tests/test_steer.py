@@ -563,9 +563,18 @@ def test_the_page_fits_can_be_read_and_looks_like_the_films(page, windows, touch
 
 def start(*arguments):
     """`python -m viewing.steer` in a process of its own, and the first line that it prints."""
-    command = [sys.executable, "-m", "viewing.steer", "--model", "base_ant_final", *arguments]
+    command = [sys.executable, "-X", "faulthandler", "-m", "viewing.steer", "--model", "base_ant_final", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return process, process.stdout.readline()
+
+
+def ended(process):
+    """Waits for the end of such a process, and returns its outputs.  If it does not end, the failure says where it hangs."""
+    try:
+        return process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        pytest.fail(process.communicate()[1])
 
 
 def is_open(port):
@@ -588,7 +597,7 @@ def test_it_ends_without_a_process_or_a_port_left_and_a_second_one_uses_another_
         children = [child for each in (first, second) for child in psutil.Process(each.pid).children(recursive=True)]
         for each in (first, second):
             each.send_signal(how)
-            out, err = each.communicate(timeout=20)
+            out, err = ended(each)
             assert each.returncode == 0 and out == "The page is closed.\n" and err == ""
         assert not is_open(port) and not is_open(other) and not any(child.is_running() for child in children)
     finally:
