@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from envs.registry import IDS, make_env, register
-from envs.symmetry import ANT_SYMMETRIES, FRONT_BACK, HALF_TURN, LEFT_RIGHT, TOLERANCE, symmetries_that_hold, symmetry_error
+from envs.symmetry import (
+    ANT_SYMMETRIES,
+    ANT_TURNS,
+    FRONT_BACK,
+    HALF_TURN,
+    LEFT_RIGHT,
+    QUARTER_TURN,
+    TOLERANCE,
+    symmetries_that_hold,
+    symmetry_error,
+)
 from main import main
 from override_ant import MyAntBulletEnv
 from utils import ReplayBuffer
@@ -80,6 +90,40 @@ def test_a_half_turn_is_both_mirrors():
     states = np.random.default_rng(0).normal(size=(5, 28))
     np.testing.assert_array_equal(HALF_TURN.state(states), FRONT_BACK.state(LEFT_RIGHT.state(states)))
     np.testing.assert_array_equal(HALF_TURN.state(states), LEFT_RIGHT.state(FRONT_BACK.state(states)))
+
+
+@pytest.mark.parametrize("turn", ANT_TURNS, ids=lambda turn: turn.name)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_turned_ant_does_the_same_turned(turn, seed, pair):
+    """Roll and pitch of a quarter turn are those of a level ant, so the error is larger than that of a mirror."""
+    assert symmetry_error(*pair(NO_ANGLE), turn, seed).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("part", ["state_sign", "action_sign", "action_index"])
+def test_a_wrong_quarter_turn_is_noticed(part, pair):
+    for k in range(24 if part == "state_sign" else 8):
+        wrong = getattr(QUARTER_TURN, part).copy()
+        if part.endswith("sign"):
+            wrong[k] *= -1
+        else:
+            wrong[[k, k - 1]] = wrong[[k - 1, k]]
+        changed = dataclasses.replace(QUARTER_TURN, **{part: wrong})
+        steps = 25 if part == "state_sign" else 10
+        assert symmetry_error(*pair(NO_ANGLE), changed, seed=1, steps=steps).max() > TOLERANCE, (part, k)
+
+
+def test_turns_add_up_to_a_whole_turn():
+    rng = np.random.default_rng(0)
+    states, actions = rng.normal(size=(5, 28)), rng.normal(size=(5, 8))
+    turned_states, turned_actions = states, actions
+    for turns in range(4):
+        there, back = ANT_TURNS[turns], ANT_TURNS[-turns % 4]
+        np.testing.assert_array_equal(there.state(states), turned_states)
+        np.testing.assert_array_equal(there.action(actions), turned_actions)
+        np.testing.assert_array_equal(back.state(there.state(states)), states)
+        np.testing.assert_array_equal(back.action(there.action(actions)), actions)
+        turned_states, turned_actions = QUARTER_TURN.state(turned_states), QUARTER_TURN.action(turned_actions)
+    np.testing.assert_array_equal(turned_states, states)
 
 
 def test_angle_progress_tells_front_from_back(pair):
