@@ -1,5 +1,7 @@
 """The ant for any point with four fronts: what changes against `override_ant_random_points.py`, and nothing else."""
 
+from typing import Any
+
 import numpy as np
 
 from envs.symmetry import ANT_TURNS, LEFT_RIGHT, Symmetry
@@ -33,3 +35,19 @@ class MyAntBulletEnv(AnyPointEnv):
 
     def before_step(self, action: np.ndarray) -> np.ndarray:
         return ANT_TURNS[-self.front() % 4].action(action)
+
+
+class FourFronts:
+    """A policy that was trained with four fronts, for the ant with one: it turns what it sees and what it does by itself.
+
+    Args:
+        policy: anything with `select_action(state)`, (28,) -> (8,).
+    """
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+
+    def select_action(self, state: np.ndarray) -> np.ndarray:
+        """The action, (8,), in a state, (28,)."""
+        front = round(np.arctan2(state[1], state[2]) / (np.pi / 2)) % 4
+        return ANT_TURNS[-front % 4].action(self.policy.select_action(ANT_TURNS[front].state(state)))

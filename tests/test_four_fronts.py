@@ -5,6 +5,7 @@ import pytest
 
 from envs.registry import make_env
 from envs.symmetry import ANT_TURNS
+from override_ant_four_fronts import FourFronts
 from utils import load_policy
 from viewing.directions import eval_directions
 
@@ -49,6 +50,28 @@ def test_its_target_is_always_ahead():
             state, *_ = env.step(rng.uniform(-1, 1, 8).astype(np.float32))
     assert fronts == {0, 1, 2, 3}
     env.close()
+
+
+class Linear:
+    """A policy whose actions depend on all of the state."""
+
+    weights = np.random.default_rng(0).normal(size=(8, 28)).astype(np.float32)
+
+    def select_action(self, state):
+        return np.tanh(self.weights @ state)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_its_policy_can_walk_in_the_ant_with_one_front(side):
+    """It then does the same, up to the rounding of the angle."""
+    (four, seen), (ant, state) = start(FOUR, side), start(ANY, side)
+    policy = Linear()
+    for _ in range(10):
+        np.testing.assert_allclose(seen, ANT_TURNS[side].state(state), atol=1e-4)
+        seen, *_ = four.step(policy.select_action(seen))
+        state, *_ = ant.step(FourFronts(policy).select_action(state))
+    four.close()
+    ant.close()
 
 
 @pytest.mark.slow

@@ -343,6 +343,9 @@ def stored_description(path: str | Path) -> str | None:
 MODEL = "random_circle_final"
 """Default model of the command line."""
 
+ANY_POINT = ("RandomPoints", "FourFronts")
+"""What the ids of environments have in their names in which a policy learns to get to any point."""
+
 FILM_SECONDS = 14.0
 """Approximate duration of the animation of a path, which decides its speed."""
 
@@ -373,7 +376,7 @@ def main(
     """
     env = env or training_env(model)
     if points is None:
-        points = 20 if "RandomPoints" in env and target is None else 0
+        points = 20 if any(word in env for word in ANY_POINT) and target is None else 0
     if points < 0 or (points and target is not None):
         raise ValueError(f"points is {points} and target is {target}: expected a number of random points, or a target.")
     policy = load_policy(model, env)

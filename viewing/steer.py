@@ -31,16 +31,22 @@ import viser.uplot
 from cookbook import ICE, LOADED, MOON, hills
 from envs.world import Shape, World
 from override_ant import REACHED, check_target
+from override_ant_four_fronts import FourFronts
 from override_ant_random_points import MyAntBulletEnv
 from training.cli import in_notebook, run_cli
-from utils import REPO_ROOT, load_policy
+from utils import REPO_ROOT, load_policy, training_env
 from viewing.embedding import embed_port
 from viewing.recording import snapshot
 from viewing.scene3d import FIELD_OF_VIEW, Scene3D
 from viewing.server import serving
 from viewing.style import HIND_LEG, OKABE_ITO, TRAIL
 
-MODELS = {"any point": "random_circle_final", "one point": "my_ant_final", "straight ahead": "base_ant_final"}
+MODELS = {
+    "any point": "random_circle_final",
+    "any point, with four fronts": "four_fronts_final",
+    "one point": "my_ant_final",
+    "straight ahead": "base_ant_final",
+}
 """Policies in the menu: what each was trained for, and the name of its model."""
 
 WORLDS: dict[str, Callable[[], "SteeredAnt"]] = {
@@ -412,6 +418,12 @@ def check_address(host: str, port: int) -> None:
         raise ValueError(f"host is '{host}': expected an address of this machine, such as 127.0.0.1.") from error
 
 
+def load_steered(name: str) -> Any:
+    """The policy of a run, see `load_policy`, for the ant of this page, which has one front."""
+    policy = load_policy(name)
+    return FourFronts(policy) if "FourFronts" in training_env(name) else policy
+
+
 def open_browser(url: str) -> None:
     """Opens a page in the browser of this machine, if it has a screen."""
     if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
@@ -438,7 +450,7 @@ def steer(
         browser: Whether to open the page in a browser.  In a notebook it is in the cell instead.
     """
     shipped = {label: name for label, name in MODELS.items() if (REPO_ROOT / "models" / name).is_dir()}
-    policies = {label: load_policy(name) for label, name in ({model: model} if model else shipped).items()}
+    policies = {label: load_steered(name) for label, name in ({model: model} if model else shipped).items()}
     check_address(host, port)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one ant's policy is too small for more
