@@ -12,6 +12,7 @@ from viewing.web_export import export_actor
 
 SHIPPED = [
     ("random_circle_final", "any point"),
+    ("four_fronts_final", "any point, with four fronts"),
     ("my_ant_final", "one point, (20, 20)"),
     ("base_ant_final", "straight ahead"),
     ("random_circle_100000", "any point, after 100,000 steps"),

@@ -25,6 +25,7 @@ from firefox import FIREFOX, XVFB, Firefox
 from gymnasium.utils.seeding import np_random
 from helpers import near_color
 
+from override_ant_four_fronts import FourFronts
 from override_ant_random_points import RADIUS
 from page import article, build, bullet, record_fixtures
 from TD3 import TD3
@@ -233,6 +234,31 @@ def test_a_checkpoint_and_an_export_act_as_the_policy_does_in_python(site, tmp_p
     expected = agent.select_action(states)
     for actions in node(tmp_path / "mine_actor", tmp_path / "mine.bin", script=READ):
         np.testing.assert_allclose(actions, expected, atol=2e-6)
+
+
+FRONTS = """
+import { FourFronts } from "./page/src/policy.js";
+const [weights, states] = JSON.parse(process.argv[1]);
+const linear = { selectAction: (state) => Float32Array.from(weights.map((row) => row.reduce((sum, w, i) => sum + w * state[i], 0))) };
+console.log(JSON.stringify(states.map((state) => [...new FourFronts(linear).selectAction(Float32Array.from(state))])));
+"""
+
+
+class Linear:
+    weights = np.random.default_rng(0).normal(size=(8, 28)).astype(np.float32)
+
+    def select_action(self, state):
+        return self.weights @ state
+
+
+def test_a_policy_with_four_fronts_turns_as_in_python(site):
+    """States with the target on all sides; every action depends on every observation."""
+    states = np.random.default_rng(1).normal(size=(40, 28)).astype(np.float32)
+    expected = [FourFronts(Linear()).select_action(state) for state in states]
+    fronts = {round(np.arctan2(state[1], state[2]) / (np.pi / 2)) % 4 for state in states}
+    assert fronts == {0, 1, 2, 3}
+    actions = node(json.dumps([Linear.weights.tolist(), states.tolist()]), script=FRONTS)
+    np.testing.assert_allclose(actions, expected, atol=1e-5)
 
 
 class RunsCode:

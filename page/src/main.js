@@ -7,6 +7,7 @@ import { readPolicy } from "./checkpoint.js";
 import { findFiles, loadFile } from "./files.js";
 import { Physics } from "./physics.js";
 import { LINES, Plot } from "./plot.js";
+import { FourFronts } from "./policy.js";
 import { Simulation, WORLDS } from "./simulation.js";
 import { View } from "./view.js";
 
@@ -210,7 +211,7 @@ class App {
     element("policy").value = name;
     const chosen = this.policies.find((policy) => policy.name === name);
     try {
-      chosen.policy ??= readPolicy(await loadFile(`policies/${chosen.file}`));
+      chosen.policy ??= await loadPolicy(chosen);
       if (element("policy").value === name) this.simulation.policy = chosen.policy; // unless another was chosen meanwhile
       say("");
     } catch (error) {
@@ -285,6 +286,12 @@ function missing() {
   return "";
 }
 
+/** The policy of an entry of policies.json. The ant of this page has one front, so a policy with four of them turns by itself. */
+async function loadPolicy({ file, env }) {
+  const policy = readPolicy(await loadFile(`policies/${file}`));
+  return env.includes("FourFronts") ? new FourFronts(policy) : policy;
+}
+
 async function start() {
   if (options.has("embed")) document.body.classList.add("embed");
   for (const [label, color] of Object.values(LINES)) {
@@ -301,8 +308,8 @@ async function start() {
     await findFiles();
     const policies = JSON.parse(new TextDecoder().decode(await loadFile("policies/policies.json")));
     const first = policies.find((policy) => policy.name === options.get("policy")) ?? policies[0];
-    const [wasm, bytes] = await Promise.all([loadFile("bullet.wasm"), loadFile(`policies/${first.file}`)]);
-    first.policy = readPolicy(bytes);
+    const [wasm, policy] = await Promise.all([loadFile("bullet.wasm"), loadPolicy(first)]);
+    first.policy = policy;
     const env = new AntEnv(await Physics.load(new Uint8Array(wasm)));
     globalThis.ant = new App(env, policies, first.policy); // for the console and the tests
     element("policy").value = first.name;

@@ -40,6 +40,42 @@ export class Policy {
   }
 }
 
+/** A policy that was trained with four fronts: it turns what it sees and what it does, as in override_ant_four_fronts.py. */
+export class FourFronts {
+  /** @param {Policy} policy */
+  constructor(policy) {
+    this.policy = policy;
+  }
+
+  /** @param {Float32Array} state (28)  @returns {Float32Array} action (8), each from -1 to 1 */
+  selectAction(state) {
+    const front = (Math.round(Math.atan2(state[1], state[2]) / (Math.PI / 2)) + 4) % 4;
+    let seen = state;
+    for (let turn = 0; turn < front; turn++) seen = quarterTurn(seen);
+    let action = this.policy.selectAction(seen);
+    for (let turn = front; turn % 4; turn++) action = turnJoints(action, 1);
+    return action;
+  }
+}
+
+/** QUARTER_TURN of envs/symmetry.py, for a state: sine and cosine, vx and vy, roll and pitch change places, and so do the legs. */
+function quarterTurn(state) {
+  const [z, sine, cosine, vx, vy, vz, roll, pitch] = state;
+  const joints = turnJoints(state.subarray(8, 24), 2);
+  const feet = [25, 26, 27, 24].map((foot) => state[foot]);
+  return Float32Array.of(z, -cosine, sine, vy, -vx, vz, pitch, -roll, ...joints, ...feet);
+}
+
+/** Each leg gets the hip and the ankle of the next one, each of `width` numbers; the ankles of legs 0 and 2 change their sign. */
+function turnJoints(joints, width) {
+  const size = 2 * width; // numbers of a leg
+  return joints.map((_, i) => {
+    const turned = joints[(i + size) % (4 * size)];
+    const isAnkle = i % size >= width;
+    return isAnkle && Math.floor(i / size) % 2 === 0 ? -turned : turned;
+  });
+}
+
 function check(right, found, expected) {
   if (!right) throw new Error(`This policy ${found}: expected ${expected}, as for an ant with 28 observations and 8 motors.`);
 }
