@@ -28,7 +28,7 @@ TARGETS = {  # name: (description, extra of pyproject.toml, arguments of Python)
     "test": (
         "Run the tests; ARGS=\"-m 'not slow'\" for the quick ones",
         "test",
-        "-m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder",
+        "-m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder",
     ),
     "lint": ("Check format, code, type hints and imports; ARGS=--fix repairs what it can", "lint", ""),
     "bench": ("Compare with other libraries, briefly", "bench", "-m benchmarks.bench"),

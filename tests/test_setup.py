@@ -126,7 +126,7 @@ TOOLS = {
     "jupyter-server-proxy": ("viewing/*.py", r"jupyter_server_proxy"),
     "jupyterlab": ("scripts/make.py", r"-m jupyter lab"),
     "mypy": ("scripts/make.py", r'"mypy"'),
-    "pytest-xdist": ("scripts/make.py", r"-m pytest -n auto"),
+    "pytest-xdist": ("scripts/make.py", r"-m pytest -n logical"),
     "ruff": ("scripts/make.py", r'"ruff check"'),
     "sbx-rl": ("benchmarks/*.py", r'"sbx"'),
     "tach": ("scripts/make.py", r'"tach check"'),
