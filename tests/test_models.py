@@ -17,6 +17,7 @@ SHIPPED = {
     "base_ant_final": ("AntBulletEnv-v0", "AntBulletEnv-v0"),
     "my_ant_final": ("MyAntResetTargetBulletEnv-v0", "MyAntBulletEnv-v0"),
     "random_circle_final": ("MyAntRandomPointsResetTargetBulletEnv-v0", "MyAntRandomPointsBulletEnv-v0"),
+    "four_fronts_final": ("MyAntFourFrontsResetTargetBulletEnv-v0", "MyAntFourFrontsBulletEnv-v0"),
 }
 """The environment in which a policy was trained, and the one in which it is scored, whose target stays."""
 
@@ -55,6 +56,13 @@ def test_the_random_circle_ant_gets_everywhere():
     """
     results = eval_directions(load_policy("random_circle_final"), SHIPPED["random_circle_final"][1], 72, seed=3_000_000)
     assert results.reached.all() and results.median_steps <= 650 and not results.fell.any(), str(results)
+
+
+@pytest.mark.slow
+def test_the_ant_with_four_fronts_gets_everywhere_faster():
+    """The 72 directions that lie five degrees apart; all 360 are in README.md, with their command."""
+    results = eval_directions(load_policy("four_fronts_final"), SHIPPED["four_fronts_final"][1], 72, seed=3_000_000)
+    assert results.reached.all() and results.median_steps <= 530 and not results.fell.any(), str(results)
 
 
 def along_a_string(string):

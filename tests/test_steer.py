@@ -558,6 +558,16 @@ def test_the_page_fits_can_be_read_and_looks_like_the_films(page, windows, touch
     assert not browser.errors
 
 
+def test_a_policy_with_four_fronts_runs_to_a_point_behind_it():
+    """The ant of the page has one front, so this policy has to turn what it sees and what it does by itself."""
+    simulation = Simulation({"four fronts": steer.load_steered("four_fronts_final")})
+    simulation.add_target(-5, 0)
+    for _ in range(250):
+        simulation.step()
+    assert simulation.reached == 1 and simulation.falls == 0
+    simulation.close()
+
+
 # --- start and end ---------------------------------------------------------------------------------------------------------
 
 
