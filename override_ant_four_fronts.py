@@ -8,6 +8,13 @@ from envs.symmetry import ANT_TURNS, LEFT_RIGHT, Symmetry
 from override_ant_random_points import MyAntBulletEnv as AnyPointEnv
 
 
+def side_next_to(angle: float) -> int:
+    """The side of the ant next to a target, which is at an angle from its heading, in radians: 0 is the front, 1 the left side, 2
+    the back, 3 the right side.
+    """
+    return round(angle / (np.pi / 2)) % 4
+
+
 class MyAntBulletEnv(AnyPointEnv):
     """An ant that takes the side next to its target for its front, so that its target is always ahead, within 45 degrees.
 
@@ -27,8 +34,8 @@ class MyAntBulletEnv(AnyPointEnv):
         return (LEFT_RIGHT,)
 
     def front(self) -> int:
-        """The side next to the target: 0 is the front, 1 the left side, 2 the back, 3 the right side."""
-        return round(self.angle_to_target() / (np.pi / 2)) % 4
+        """The side that is the front now, see `side_next_to`."""
+        return side_next_to(self.angle_to_target())
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         return ANT_TURNS[self.front()].state(state)
@@ -49,5 +56,5 @@ class FourFronts:
 
     def select_action(self, state: np.ndarray) -> np.ndarray:
         """The action, (8,), in a state, (28,)."""
-        front = round(np.arctan2(state[1], state[2]) / (np.pi / 2)) % 4
+        front = side_next_to(np.arctan2(state[1], state[2]))
         return ANT_TURNS[-front % 4].action(self.policy.select_action(ANT_TURNS[front].state(state)))

@@ -10,15 +10,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from benchmarks.angle_progress import SCORE_SEED
 from training.cli import run_cli
 from training.curve import read_curve
 from training.files import atomic_write
 from training.trials import RUN, read_state
 from utils import REPO_ROOT, load_policy
 from viewing.directions import eval_directions
-
-SCORE_SEED = 3_000_000
-"""The first seed of the scored episodes: no policy was trained or chosen on them."""
 
 COLUMNS = ["trial", "seed", "timesteps", "directions", "reached", "falls", "median_steps", "slowest_steps"]
 

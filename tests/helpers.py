@@ -44,3 +44,12 @@ def train_with_stable_baselines3(id, steps):
         model.learn(steps)
     assert (model.actor.mu[0].weight != before).any()
     env.close()
+
+
+class Linear:
+    """A policy for the ant, in which each action depends on all of the state.  The motors clip it."""
+
+    weights = np.random.default_rng(0).normal(size=(8, 28)).astype(np.float32)
+
+    def select_action(self, state):
+        return self.weights @ state

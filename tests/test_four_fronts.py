@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import Linear
 
 from envs.registry import make_env
 from envs.symmetry import ANT_TURNS
@@ -50,15 +51,6 @@ def test_its_target_is_always_ahead():
             state, *_ = env.step(rng.uniform(-1, 1, 8).astype(np.float32))
     assert fronts == {0, 1, 2, 3}
     env.close()
-
-
-class Linear:
-    """A policy whose actions depend on all of the state."""
-
-    weights = np.random.default_rng(0).normal(size=(8, 28)).astype(np.float32)
-
-    def select_action(self, state):
-        return np.tanh(self.weights @ state)
 
 
 @pytest.mark.parametrize("side", SIDES)

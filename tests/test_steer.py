@@ -581,7 +581,7 @@ def start(*arguments):
 def ended(process):
     """Waits for the end of such a process, and returns its outputs.  If it does not end, the failure says where it hangs."""
     try:
-        return process.communicate(timeout=60)
+        return process.communicate(timeout=20)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)
         pytest.fail(process.communicate()[1])

@@ -52,6 +52,18 @@ def test_the_mirrored_ant_does_the_mirror_image(env, symmetry, seed, pair):
     assert error.max() < 1e-3, error.round(4)
 
 
+def error_of_wrong(symmetry, part, k, pair):
+    """The largest difference with one mistake in a rule: sign k is turned, or index k is exchanged with its neighbour."""
+    wrong = getattr(symmetry, part).copy()
+    if part.endswith("sign"):
+        wrong[k] *= -1
+    else:
+        wrong[[k, k - 1]] = wrong[[k - 1, k]]
+    changed = dataclasses.replace(symmetry, **{part: wrong})
+    steps = 25 if part == "state_sign" else 10  # until the torso has tilted, and its height has changed
+    return symmetry_error(*pair(NO_ANGLE), changed, seed=1, steps=steps).max()
+
+
 @pytest.mark.parametrize("symmetry", ANT_SYMMETRIES, ids=lambda symmetry: symmetry.name)
 @pytest.mark.parametrize("part", ["state_sign", "state_index", "action_sign", "action_index"])
 def test_every_wrong_sign_and_every_wrong_place_is_noticed(symmetry, part, pair):
@@ -59,14 +71,7 @@ def test_every_wrong_sign_and_every_wrong_place_is_noticed(symmetry, part, pair)
     assert symmetry_error(*pair(NO_ANGLE), symmetry, seed=1).max() < TOLERANCE, "the right rule passes in these environments"
     count = len(getattr(symmetry, part))
     for k in range(count if part.startswith("action") else count - 4):
-        wrong = getattr(symmetry, part).copy()
-        if part.endswith("sign"):
-            wrong[k] *= -1
-        else:
-            wrong[[k, k - 1]] = wrong[[k - 1, k]]
-        changed = dataclasses.replace(symmetry, **{part: wrong})
-        steps = 25 if part == "state_sign" else 10  # until the torso has tilted, and its height has changed
-        assert symmetry_error(*pair(NO_ANGLE), changed, seed=1, steps=steps).max() > TOLERANCE, (part, k)
+        assert error_of_wrong(symmetry, part, k, pair) > TOLERANCE, (part, k)
 
 
 def test_foot_contacts_change_places_with_their_legs():
@@ -102,14 +107,7 @@ def test_the_turned_ant_does_the_same_turned(turn, seed, pair):
 @pytest.mark.parametrize("part", ["state_sign", "action_sign", "action_index"])
 def test_a_wrong_quarter_turn_is_noticed(part, pair):
     for k in range(24 if part == "state_sign" else 8):
-        wrong = getattr(QUARTER_TURN, part).copy()
-        if part.endswith("sign"):
-            wrong[k] *= -1
-        else:
-            wrong[[k, k - 1]] = wrong[[k - 1, k]]
-        changed = dataclasses.replace(QUARTER_TURN, **{part: wrong})
-        steps = 25 if part == "state_sign" else 10
-        assert symmetry_error(*pair(NO_ANGLE), changed, seed=1, steps=steps).max() > TOLERANCE, (part, k)
+        assert error_of_wrong(QUARTER_TURN, part, k, pair) > TOLERANCE, (part, k)
 
 
 def test_turns_add_up_to_a_whole_turn():
