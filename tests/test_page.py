@@ -474,6 +474,35 @@ def test_a_dropped_policy_walks_and_a_malformed_one_is_refused(site, address, ch
     assert len(browser.requests) == before, "nothing leaves the browser"
 
 
+def drag(browser, path):
+    """Drags a file or a folder from the disk to the page."""
+    dragged = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser("Input.dispatchDragEvent", type=kind, x=300, y=300, data=dragged)
+
+
+@needs_chromium
+def test_the_folder_of_a_run_says_how_many_fronts_its_ant_has(site, address, chromium, tmp_path):
+    browser = chromium()
+    browser.open(address)
+    ready(browser)
+    turns = "document.getElementById('policy').value === 'file:best_actor' ? 'policy' in ant.simulation.policy : null"
+    for model, fronts in {"four_fronts_final": True, MODEL: False}.items():
+        run = tmp_path / "models" / model
+        (run / "best_1000").mkdir(parents=True)
+        shutil.copy(ROOT / "models" / model / "args.json", run)
+        shutil.copy(ROOT / "models" / model / "best_actor", run / "best_1000")
+        drag(browser, run)
+        wait(lambda fronts=fronts: browser.evaluate(turns) is fronts, 10, f"{model} does not turn as it should")
+    message = "document.getElementById('message').textContent"
+    drag(browser, tmp_path / "models")
+    wait(lambda: browser.evaluate(message).startswith("There are 2 runs among these files"), 10, "no sentence about two runs")
+    (run / "args.json").write_text("{")
+    drag(browser, run)
+    wait(lambda: browser.evaluate(message).startswith("The file args.json is not"), 10, "no sentence about args.json")
+    assert browser.errors == []
+
+
 @needs_chromium
 def test_on_a_phone_a_tap_works_and_nothing_is_cut_off(site, address, chromium):
     browser = chromium(390, 800, touch=True)

@@ -220,7 +220,10 @@ class App {
     }
   }
 
-  /** Lets the ant walk with the reader's own policy. Of several files it takes the best actor. Nothing leaves the browser. */
+  /**
+   * Lets the ant walk with the reader's own policy. Of several files it takes the best actor, and args.json says in which
+   * environment it was trained. Nothing leaves the browser.
+   */
   async openFiles(files) {
     const actors = files.filter((file) => file.name.endsWith("_actor"));
     const file = actors.find((each) => each.name === "best_actor") ?? actors[0] ?? (files.length === 1 ? files[0] : null);
@@ -231,7 +234,7 @@ class App {
     }
     try {
       if (file.size > MAX_FILE) throw new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB: expected at most 20.`);
-      const policy = readPolicy(await file.arrayBuffer());
+      const policy = withFronts(readPolicy(await file.arrayBuffer()), await trainingEnv(files));
       const name = `file:${file.name}`;
       if (!this.policies.some((each) => each.name === name)) {
         this.policies.push({ name });
@@ -246,17 +249,18 @@ class App {
   }
 }
 
-/** The files that were dropped, those of folders included. */
+/** The files that were dropped, those in folders included. */
 async function droppedFiles(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const loose = [...transfer.files];
-  const folders = entries.filter((entry) => entry.isDirectory);
-  const listed = await Promise.all(
-    folders.map((folder) => new Promise((resolve) => folder.createReader().readEntries(resolve, () => resolve([])))),
-  );
-  const inFolders = listed.flat().filter((entry) => entry.isFile);
-  const read = inFolders.map((entry) => new Promise((resolve, reject) => entry.file(resolve, reject)));
-  return folders.length ? Promise.all(read) : loose;
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const listed = await Promise.all(entries.map(filesIn));
+  return entries.some((entry) => entry.isDirectory) ? listed.flat() : loose;
+}
+
+async function filesIn(entry) {
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  const inside = await new Promise((resolve) => entry.createReader().readEntries(resolve, () => resolve([])));
+  return (await Promise.all(inside.map(filesIn))).flat();
 }
 
 function parseTargets(text) {
@@ -286,10 +290,26 @@ function missing() {
   return "";
 }
 
-/** The policy of an entry of policies.json. The ant of this page has one front, so a policy with four of them turns by itself. */
+/** The policy of an entry of policies.json. */
 async function loadPolicy({ file, env }) {
-  const policy = readPolicy(await loadFile(`policies/${file}`));
+  return withFronts(readPolicy(await loadFile(`policies/${file}`)), env);
+}
+
+/** The ant of this page has one front, so a policy that was trained with four of them turns by itself. */
+function withFronts(policy, env) {
   return env.includes("FourFronts") ? new FourFronts(policy) : policy;
+}
+
+/** The environment that the args.json among the reader's files names, or "" without such a file. */
+async function trainingEnv(files) {
+  const found = files.filter((each) => each.name === "args.json");
+  if (!found.length) return "";
+  if (found.length > 1) throw new Error(`There are ${found.length} runs among these files: drop the folder of one of them.`);
+  try {
+    return String(JSON.parse(await found[0].text()).env ?? "");
+  } catch {
+    throw new Error("The file args.json is not one that a training wrote: drop the policy without it, or copy it again.");
+  }
 }
 
 async function start() {
