@@ -123,6 +123,16 @@ def test_the_committed_notebook_reads_well_without_running(name):
     assert not missing, "links that lead nowhere"
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_sections_are_numbered_without_a_gap_and_the_text_refers_to_no_other(name):
+    cells = json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    sections = [int(number) for number in re.findall(r"^## (\d+)\. ", text, re.MULTILINE)]
+    assert len(sections) >= 5 and sections == list(range(1, len(sections) + 1))
+    here = r"[Ss]ection (\d+)(?!\.\d)(?! of (?:the|\[))"  # not of the paper, and not of another notebook
+    assert {int(number) for number in re.findall(here, text)} <= set(sections)
+
+
 @pytest.fixture
 def cluster(monkeypatch):
     """A Ray cluster of this machine, for all sweeps of a notebook: each of them would take seconds to start one of its own."""
