@@ -501,6 +501,7 @@ OUTSIDE = """[...document.querySelectorAll("button, input, label, p, b, .hint, .
 COVERED = """(() => {
     const hint = document.querySelector(".hint").getBoundingClientRect();
     return [...document.querySelectorAll("button, input, label, p")].filter(element => {
+        if (element.closest("[class*=Notification]")) return false;  // viser's note about a missing GPU, which can be closed
         const {left, top, right, bottom, width} = element.getBoundingClientRect();
         return width && left < hint.right && right > hint.left && top < hint.bottom && bottom > hint.top;
     }).map(element => element.outerHTML)
