@@ -251,10 +251,9 @@ class App {
 
 /** The files that were dropped, those in folders included. */
 async function droppedFiles(transfer) {
-  const loose = [...transfer.files];
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  const listed = await Promise.all(entries.map(filesIn));
-  return entries.some((entry) => entry.isDirectory) ? listed.flat() : loose;
+  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
+  return (await Promise.all(entries.map(filesIn))).flat();
 }
 
 async function filesIn(entry) {
