@@ -2,7 +2,7 @@
 
 Fujimoto, van Hoof, Meger: "Addressing Function Approximation Error in Actor-Critic Methods", 2018, arXiv:1802.09477.
 
-Shapes: `B` is the batch size, `S` the size of a state, `A` the size of an action.  Tensors are float32.
+Shapes: `B` is the batch size, `S` the size of a state, `A` the size of an action.  Tensors are float32, unless said otherwise.
 """
 
 import copy
@@ -128,9 +128,12 @@ class TD3:
 
     @torch.no_grad()
     def select_action(self, state: np.ndarray) -> np.ndarray:
-        """The actor's action, without exploration noise: (S,) -> (A,) or (N, S) -> (N, A), float32."""
+        """The actor's action, without exploration noise: (S,) -> (A,) or (N, S) -> (N, A), float32.
+
+        The actor computes in the type of its weights, float32 or float64.
+        """
         states = torch.as_tensor(np.asarray(state, dtype=np.float32), device=self.device)
-        return self.actor(states).cpu().numpy()
+        return self.actor(states.to(self.actor.l1.weight.dtype)).float().cpu().numpy()
 
     def train(self, replay_buffer: Any, batch_size: int = 256) -> dict[str, Tensor]:
         """One update of the critics, and at every `policy_freq`-th call of the actor and the target networks.

@@ -353,7 +353,8 @@ def load_policy(name: str | Path, env: str = "AntBulletEnv-v0") -> TD3:
         env: id of the environment, which gives the sizes of states and actions.
 
     Returns:
-        a `TD3` of which only the actor is loaded: `select_action` works.
+        a `TD3` of which only the actor is loaded: `select_action` works.  The actor computes in float64 and rounds the action to
+        float32.  So an ant walks the same way on processors whose float32 rounds differently, see `benchmarks/rounding.py`.
 
     Raises:
         FileNotFoundError: there is no such policy.
@@ -366,6 +367,7 @@ def load_policy(name: str | Path, env: str = "AntBulletEnv-v0") -> TD3:
         hidden = len(read_checkpoint(f"{path}_actor")["l1.bias"])
     policy = TD3(state_dim, action_dim, max_action, hidden=hidden)
     policy.load(path, inference=True)
+    policy.actor.double()
     return policy
 
 

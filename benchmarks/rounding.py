@@ -10,7 +10,7 @@ import hashlib
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, Literal
+from typing import Literal
 from unittest import mock
 
 import numpy as np
@@ -32,27 +32,11 @@ INSTRUCTIONS = {
 Arithmetic = Literal["float32", "float64"]
 
 
-class Acting:
-    """A policy that computes its actions in one arithmetic and rounds them to float32.
-
-    Args:
-        policy: a `TD3`, whose actor changes its type.
-        arithmetic: "float32" or "float64".
-    """
-
-    def __init__(self, policy: Any, arithmetic: Arithmetic) -> None:
-        self.dtype = getattr(torch, arithmetic)
-        self.actor = policy.actor.to(self.dtype)
-
-    def select_action(self, state: np.ndarray) -> np.ndarray:
-        """The action, (A,) float32, in a state, (S,)."""
-        with torch.no_grad():
-            return self.actor(torch.as_tensor(state, dtype=self.dtype)).float().numpy()
-
-
 def walk(name: str, env: str, directions: int, arithmetic: Arithmetic) -> tuple[str, str]:
     """What `eval_directions` says of a policy, and a digest of all positions, which are equal if two digests are."""
-    found = eval_directions(Acting(load_policy(name, env), arithmetic), env, directions, seed=SCORE_SEED)
+    policy = load_policy(name, env)
+    policy.actor.to(getattr(torch, arithmetic))
+    found = eval_directions(policy, env, directions, seed=SCORE_SEED)
     return str(found), hashlib.sha256(np.concatenate(found.paths).tobytes()).hexdigest()[:12]
 
 

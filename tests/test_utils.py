@@ -206,6 +206,27 @@ def test_load_policy_finds_the_hidden_size_and_training_env_the_environment(tmp_
         load_policy(tmp_path, "InvertedPendulumBulletEnv-v0")
 
 
+def test_a_loaded_policy_computes_in_float64_with_the_saved_weights(tmp_path):
+    """The action is that of float64, to the last bit, and float32's only nearly.  Several states at once give the same as one."""
+    torch.manual_seed(0)
+    agent = TD3(28, 8, 1.0)
+    agent.save(tmp_path / "best")
+    loaded = load_policy(tmp_path)
+    states = np.random.default_rng(0).normal(size=(50, 28)).astype(np.float32)
+    arrays = [parameter.detach().double().numpy() for parameter in agent.actor.parameters()]
+    x = states.astype(np.float64)
+    for weight, bias in zip(arrays[::2], arrays[1::2], strict=True):
+        z = x @ weight.T + bias
+        x = np.maximum(z, 0)
+    actions = loaded.select_action(states)
+    assert actions.dtype == np.float32
+    np.testing.assert_array_equal(actions, np.tanh(z).astype(np.float32))
+    np.testing.assert_array_equal(actions, [loaded.select_action(state) for state in states])
+    in_float32 = agent.select_action(states)
+    assert not np.array_equal(actions, in_float32)
+    np.testing.assert_allclose(actions, in_float32, atol=1e-6)
+
+
 @pytest.mark.parametrize(("recipe", "size"), [("NearWithDistance", 29), ("NoContacts", 24)])
 def test_a_policy_fitted_to_other_observations_acts_as_before_and_learns_on(recipe, size, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -222,7 +243,7 @@ def test_a_policy_fitted_to_other_observations_acts_as_before_and_learns_on(reci
         assert torch.allclose(one, other, rtol=1e-4)
     small = {"start_timesteps": 50, "max_timesteps": 100, "eval_episodes": 1, "num_envs": 2, "buffer_size": 1000}
     main(env=env, load_model=str(start), name="a", workers=0, **small)
-    assert not torch.equal(load_policy("models/a/latest", env).actor.l1.weight, fitted.actor.l1.weight)
+    assert not torch.equal(load_policy("models/a/latest", env).actor.l1.weight.float(), fitted.actor.l1.weight)
 
 
 def test_a_policy_with_the_same_observations_is_not_copied(tmp_path):

@@ -3,7 +3,6 @@
 import { ACTION_DIM, STATE_DIM } from "./ant_env.js";
 
 const MAGIC = "TD3ACTOR";
-const { fround } = Math;
 
 export class Policy {
   /**
@@ -26,17 +25,21 @@ export class Policy {
     });
   }
 
-  /** @param {Float32Array} state (28)  @returns {Float32Array} action (8), each from -1 to 1 */
+  /**
+   * Computes in float64 and rounds the action to float32, as `load_policy` of utils.py makes a policy do.
+   * @param {Float32Array} state (28)  @returns {Float32Array} action (8), each from -1 to 1
+   */
   selectAction(state) {
-    return this.layers.reduce((input, { weight, bias }, i) => {
-      const output = new Float32Array(bias.length);
+    const action = this.layers.reduce((input, { weight, bias }, i) => {
+      const output = new Float64Array(bias.length);
       for (let row = 0, k = 0; row < output.length; row++) {
         let sum = bias[row];
         for (let column = 0; column < input.length; column++) sum += weight[k++] * input[column];
-        output[row] = i < 2 ? Math.max(0, sum) : Math.tanh(fround(sum));
+        output[row] = i < 2 ? Math.max(0, sum) : Math.tanh(sum);
       }
       return output;
     }, state);
+    return Float32Array.from(action);
   }
 }
 
