@@ -31,3 +31,11 @@ def test_a_short_curve_counts_thousands_of_steps():
     for curves in ([200_000, 1_000_000],), ([20_000, 60_000], [200_000, 1_000_000]):
         label, ticks = x_axis(*curves)
         assert label == "environment steps (millions)" and {"0.2", "1.0"} <= ticks
+
+
+def test_the_legend_lies_on_no_line_of_a_falling_curve():
+    curve = {key: np.array([3.0, 2.0, 1.0]) for key in ("mean_return", "min_return", "max_return")}
+    figure = plot_curve(curve | {"timesteps": np.array([20_000, 40_000, 60_000])})
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    assert not ax.get_legend().get_window_extent().overlaps(ax.get_window_extent())

@@ -35,10 +35,13 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     ax.plot(steps, curve["mean_return"], color=color, linewidth=LINE, marker=marker, label=label or "mean of an evaluation")
     band = None if label else "lowest to highest episode"  # of several curves, the title says it once for all
     ax.fill_between(steps, curve["min_return"], curve["max_return"], color=color, alpha=0.2, linewidth=0, label=band)
+    style.steps_axis(ax)
     if label:
         ax.set_title("line: mean of an evaluation; band: its episodes", fontsize=SMALL, color=GREY)
-    style.steps_axis(ax)
-    style.legend(ax, loc="lower right")
+        style.legend(ax, loc="best")
+    else:
+        above = {"loc": "lower center", "bbox_to_anchor": (0.45, 1.0)}  # inside, it would lie on a falling curve
+        style.legend(ax, **above, ncols=2, columnspacing=1.2, handlelength=1.2)
     best = np.argmax(curve["mean_return"])
     text = f"{label or 'mean return'}: from {curve['mean_return'][0]:,.0f} to {curve['mean_return'][-1]:,.0f} after "
     text += f"{curve['timesteps'][-1]:,.0f} steps, best {curve['mean_return'][best]:,.0f} after {curve['timesteps'][best]:,.0f}"

@@ -193,7 +193,7 @@ def plot_matrix(rows: Sequence[Mapping[str, Any]], what: str = "pace") -> "Figur
         if seeds := [row[what] for row in rows if (row["arm"], row["tested_in"]) == (arms[i], places[j])]:
             table[i, j] = iqm(np.array(seeds))
     figure, ax = style.figure(6.4, 1.8 + 0.55 * len(arms))
-    ax.imshow(table, cmap="Blues", vmin=0, vmax=1.4 * np.nanmax(table), aspect="auto")
+    ax.imshow(table, cmap="Blues", vmin=0, vmax=2 * np.nanmax(table), aspect="auto")
     texts = []
     for i, j in np.argwhere(np.isfinite(table)):
         ax.text(j, i, f"{table[i, j]:.2f}", ha="center", va="center", fontsize=style.MEDIUM, color=INK)
