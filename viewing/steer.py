@@ -200,6 +200,7 @@ STYLE = """<style>
   box-sizing: border-box; font-size: 14px; line-height: 1.45; color: #1E2430; background: rgba(255, 255, 255, 0.9);
   pointer-events: none }
 @media (min-width: 577px) { .hint { max-width: calc(100vw - 352px) } }
+.mantine-Notifications-root { top: 80px !important }
 @media (pointer: coarse) { .with-mouse { display: none } }
 @media not all and (pointer: coarse) { .with-finger { display: none } }
 label, p:has(> label), [role=tab] { color: var(--mantine-color-text) !important }
@@ -213,6 +214,8 @@ label, p:has(> label), [role=tab] { color: var(--mantine-color-text) !important 
 """The look of the hint, labels in the colour of text, and what a low window leaves out: the plot.
 
 In the window of a phone that is held sideways, controls are smaller too, as viser has them where it is upright.
+
+Notes of viser, such as the one that the browser has no GPU, are below the hint, which is 55 pixels high.
 
 From a width of 577 pixels on, viser has its controls at the right, 324 pixels wide, and below that at the bottom.
 """
