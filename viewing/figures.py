@@ -318,7 +318,7 @@ def plot_to_go(recordings: dict[str, Recording]) -> "Figure":
         ax.plot(run.seconds, distance[-1], "X" if run.fell else "o", color=color, markeredgecolor=INK, markersize=9, zorder=3)
     ax.set(xlabel="time (s)", ylabel="distance to the target (m)")
     ax.set_ylim(bottom=0)
-    style.legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(recordings), 3), columnspacing=1.2)
+    style.legend(figure, loc="outside upper center", ncols=2)
     ends = "; ".join(
         f"{label}, {run.distance_to_target[-1]:.1f} m after {run.seconds:.1f} s" for label, run in recordings.items()
     )
