@@ -3,13 +3,20 @@
 import copy
 import json
 import os
+import platform
 import re
+import sys
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 from conftest import ROOT
 from ray.cluster_utils import Cluster
+
+from training.curve import read_curve
+from utils import SCORE_SEED, load_policy
+from viewing.recording import random_path, record
 
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
 SMALL = {
@@ -131,6 +138,65 @@ def test_the_sections_are_numbered_without_a_gap_and_the_text_refers_to_no_other
     assert len(sections) >= 5 and sections == list(range(1, len(sections) + 1))
     here = r"[Ss]ection (\d+)(?!\.\d)(?! of (?:the|\[))"  # not of the paper, and not of another notebook
     assert {int(number) for number in re.findall(here, text)} <= set(sections)
+
+
+ANY_POINT, UNSEEN_SEED = "MyAntRandomPointsBulletEnv-v0", 3_000_000
+
+
+def path_of_the_article():
+    run = record(load_policy("random_circle_final"), ANY_POINT, UNSEEN_SEED, 6_000, path=random_path(6))
+    return f"{run.points_reached} of 6 points in {run.length:,} steps, {run.seconds:.0f} s"
+
+
+def a_point_behind():
+    return str(record(load_policy("random_circle_final"), ANY_POINT, UNSEEN_SEED, target=(-12, 9), stop_at_target=1.0))
+
+
+def sideways_to_a_point():
+    return str(record(load_policy("random_circle_no_angle"), ANY_POINT, UNSEEN_SEED, target=(-20, -20), stop_at_target=1.0))
+
+
+def sprinter_on_the_way_to_a_point():
+    return str(record(load_policy("base_ant_final"), "MyAntBulletEnv-v0", SCORE_SEED))
+
+
+def sprinter_with_dear_electricity():
+    run = record(load_policy("base_ant_final"), "MyAntElectricity4BulletEnv-v0", SCORE_SEED)
+    return f"before: {run}".replace(run.env, "Electricity4-v0")  # as the notebook registers it
+
+
+def first_sprint():
+    run = record(load_policy("base_ant_final"), "AntBulletEnv-v0", SCORE_SEED)
+    return f"Its five episodes have returns of {run.total_reward:,.0f}, "
+
+
+def curve_of_the_article():
+    returns = read_curve(ROOT / "results/article_args.csv")["mean_return"]
+    return f"the post's values: best mean return {np.max(returns):,.0f};"
+
+
+PRINTED = {
+    "ModifyingRL.ipynb": [path_of_the_article],
+    "TD3notebook.ipynb": [first_sprint, curve_of_the_article],
+    "TD3notebook-MyAnt.ipynb": [sprinter_on_the_way_to_a_point],
+    "TD3notebook-random_points.ipynb": [sideways_to_a_point],
+    "TD3notebook-cookbook.ipynb": [sprinter_with_dear_electricity],
+    "TD3_view_random_points.ipynb": [a_point_behind],
+}
+"""Scores that stand in each notebook that shows policies, and how they are made."""
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="the notebooks were run on Linux with an x86 processor"
+)
+@pytest.mark.parametrize(("name", "score"), [(name, score) for name, scores in PRINTED.items() for score in scores])
+def test_a_printed_score_is_what_the_policy_has_today(name, score):
+    """So no output is older than the model, the environment or the code that it shows."""
+    cells = json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    texts = [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
+    texts += [text for output in outputs for text in (output.get("text", []), output.get("data", {}).get("text/plain", []))]
+    assert score() in "\n".join("".join(text) for text in texts)
 
 
 @pytest.fixture
