@@ -23,7 +23,7 @@ from browser import CHROMIUM, Browser, wait
 from conftest import ROOT
 from firefox import FIREFOX, XVFB, Firefox
 from gymnasium.utils.seeding import np_random
-from helpers import Linear, near_color
+from helpers import UNSEEN_SEED, Linear, near_color
 
 from override_ant_four_fronts import FourFronts
 from override_ant_random_points import RADIUS
@@ -35,8 +35,6 @@ from viewing.web_export import PAGE, export_actor, export_html, show_html
 
 MISSING = [program for program in ("em++", "npm", "node") if not shutil.which(program)]
 MODEL = "random_circle_final"
-UNSEEN_SEED = 3_000_000
-"""The first seed of README's scores in all directions.  Which policy of the run is shipped was decided on those from SCORE_SEED on."""
 
 pytestmark = pytest.mark.slow
 

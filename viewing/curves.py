@@ -39,9 +39,8 @@ def plot_curve(curve: dict[str, np.ndarray] | str | Path, label: str | None = No
     if label:
         ax.set_title("line: mean of an evaluation; band: its episodes", fontsize=SMALL, color=GREY)
         style.legend(ax, loc="best")
-    else:
-        above = {"loc": "lower center", "bbox_to_anchor": (0.45, 1.0)}  # inside, it would lie on a falling curve
-        style.legend(ax, **above, ncols=2, columnspacing=1.2, handlelength=1.2)
+    else:  # above the axes, because inside it would lie on a falling curve
+        style.legend(ax, loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2, columnspacing=1.2, handlelength=1.2)
     best = np.argmax(curve["mean_return"])
     text = f"{label or 'mean return'}: from {curve['mean_return'][0]:,.0f} to {curve['mean_return'][-1]:,.0f} after "
     text += f"{curve['timesteps'][-1]:,.0f} steps, best {curve['mean_return'][best]:,.0f} after {curve['timesteps'][best]:,.0f}"
