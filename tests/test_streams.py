@@ -29,16 +29,22 @@ def test_pytorchs_generators_start_apart():
 
 
 class Recorder(gym.Env):
-    """An environment that writes down what its generator gives."""
+    """An environment that writes down what its generator gives from the first reset with a seed on.
+
+    `make_env` resets each new environment once without a seed.  What that draws is different in each process and no part of a run.
+    """
 
     observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
     action_space = gym.spaces.Box(-1, 1, (2,))
     numbers: list[float] = []  # noqa: RUF012
     actions: list[float] = []  # noqa: RUF012
+    seeded = False
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.numbers.extend(self.np_random.uniform(-1, 1, 4))
+        self.seeded |= seed is not None
+        if self.seeded:
+            self.numbers.extend(self.np_random.uniform(-1, 1, 4))
         return np.zeros(2, np.float32), {}
 
     def step(self, action):
