@@ -304,7 +304,8 @@ def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None
 def plot_solved(groups: Groups, threshold: float) -> "Figure":
     """The fraction of solved runs over environment steps, with 95 % intervals (`solved_fraction`).
 
-    A short vertical line marks where a run ended unsolved.  The interval is left out where no run is solved yet.
+    A short vertical line marks where a run ended unsolved.  The interval is left out where no run is solved yet.  Each group has
+    a thinner line than the group before, which is seen under it where both have the same fraction.
 
     Args:
         groups: learning curves by label.
@@ -317,12 +318,13 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
     horizon = max(curve["timesteps"][-1] for curves in loaded.values() for curve in curves)
     figure, ax = style.figure(6.4, 4.6)
     counts, unsolved = [], False
-    for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
+    widths = LINE * np.linspace(1 + 0.6 * (len(loaded) - 1), 1, len(loaded))
+    for (label, curves), color, width in zip(loaded.items(), itertools.cycle(OKABE_ITO), widths):
         steps, fraction, low, high = solved_fraction(curves, threshold)
         if fraction[-1] == 1:  # it stays there
             steps = np.append(steps[:-1], horizon)
         ax.fill_between(steps / 1e6, low, high, where=fraction > 0, step="post", color=color, alpha=0.15, linewidth=0)
-        ax.step(steps / 1e6, fraction, where="post", color=color, linewidth=LINE, label=_label(label, loaded))
+        ax.step(steps / 1e6, fraction, where="post", color=color, linewidth=width, label=_label(label, loaded))
         ends = np.array([curve["timesteps"][-1] for curve in curves if solved_row(curve, threshold) is None])
         heights = fraction[np.searchsorted(steps, ends, side="right") - 1]
         ax.plot(ends / 1e6, heights, color=color, linestyle="", marker="|", markersize=12, markeredgewidth=LINE)
