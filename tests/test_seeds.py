@@ -258,7 +258,9 @@ def test_the_solved_fraction_is_drawn_to_the_end_with_the_unsolved_runs_marked()
     assert lines["slow (2 seeds)"][-1] == [400 / 1e6, 0.5]
     marks = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() == "|"]
     assert marks == [[], [[400 / 1e6, 0.5]], []], "the last one is for the legend"
-    quick, slow = (line.get_linewidth() for line in ax.lines if not line.get_label().startswith("_") and line.get_marker() != "|")
+    quick, slow = (
+        line.get_linewidth() for line in ax.lines if not line.get_label().startswith("_") and line.get_marker() != "|"
+    )
     assert quick > slow, "a line under one that equals it is seen"
     assert "quick, 3 of 3; slow, 1 of 2" in ax.figure.alt
     assert "2 to 3 seeds each" in ax.get_title()
