@@ -183,7 +183,10 @@ EVAL_SEED = 1_000_000
 """The first seed of the episodes of `eval_policy`, unless others are given.  A run evaluates on episodes of its own."""
 
 SCORE_SEED = 2_000_000
-"""The first seed of the episodes that score a finished policy.  No policy was trained or chosen on them."""
+"""The first seed of the episodes that score a finished policy.  No policy was trained on them."""
+
+UNSEEN_SEED = 3_000_000
+"""The first seed of README's scores in all directions.  Which policy of a run is shipped was decided on those from SCORE_SEED on."""
 
 MAX_EVAL_ENVS = 2
 """Environments that an evaluation keeps open.  Each takes 30 MB of memory, most of it Bullet's own."""

@@ -22,7 +22,7 @@ from training import trials
 from training.cli import run_cli
 from training.curve import read_curve, summarize
 from training.trials import RUN
-from utils import REPO_ROOT, load_policy
+from utils import REPO_ROOT, UNSEEN_SEED, load_policy
 from viewing.directions import DirectionEvaluation, eval_directions
 from viewing.seeds import bootstrap_interval, iqm, probability_of_improvement
 
@@ -31,8 +31,6 @@ ENVS = {
     "without": "MyAntRandomPointsResetTargetNoAngleBulletEnv-v0",
 }
 EVAL_ENV = "MyAntRandomPointsBulletEnv-v0"
-SCORE_SEED = 3_000_000
-"""The first seed of the scored episodes, the same as in the notebook: no policy was trained or chosen on them."""
 
 OUTCOMES = ["reached", "fell", "slow", "cannot turn"]
 COLUMNS = ["term", "seed", "directions", *(outcome.replace(" ", "_") for outcome in OUTCOMES), "median_steps", "last_three",
@@ -57,7 +55,7 @@ def score(run: Path, directions: int) -> dict[str, Any]:
 
     The policy is the latest, because the notebook takes that one: a return says little about passing within a metre of a point.
     """
-    found = eval_directions(load_policy(run / "models" / RUN / "latest", EVAL_ENV), EVAL_ENV, directions, seed=SCORE_SEED)
+    found = eval_directions(load_policy(run / "models" / RUN / "latest", EVAL_ENV), EVAL_ENV, directions, seed=UNSEEN_SEED)
     kinds = outcomes(found).tolist()
     counts = {outcome.replace(" ", "_"): kinds.count(outcome) for outcome in OUTCOMES}
     curve = summarize(read_curve(run / "results" / f"{RUN}.csv"))

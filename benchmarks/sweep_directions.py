@@ -10,12 +10,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.angle_progress import SCORE_SEED
 from training.cli import run_cli
 from training.curve import read_curve
 from training.files import atomic_write
 from training.trials import RUN, read_state
-from utils import REPO_ROOT, load_policy
+from utils import REPO_ROOT, UNSEEN_SEED, load_policy
 from viewing.directions import eval_directions
 
 COLUMNS = ["trial", "seed", "timesteps", "directions", "reached", "falls", "median_steps", "slowest_steps"]
@@ -29,7 +28,7 @@ def score(run: Path, directions: int) -> dict[str, Any]:
     """
     arguments = read_state(run)["arguments"]
     env = arguments["env"].replace("ResetTarget", "")
-    found = eval_directions(load_policy(run / "models" / RUN / "latest", env), env, directions, seed=SCORE_SEED)
+    found = eval_directions(load_policy(run / "models" / RUN / "latest", env), env, directions, seed=UNSEEN_SEED)
     timesteps = int(read_curve(run / "results" / f"{RUN}.csv")["timesteps"][-1])
     counts = directions, int(found.reached.sum()), int(found.fell.sum())
     return dict(

@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import Browser, wait  # type: ignore[import-not-found]  # of tests/
 
-from utils import load_policy
+from utils import UNSEEN_SEED, load_policy
 from viewing.recording import record
 from viewing.scene3d import save_html
 from viewing.server import serving
@@ -56,7 +56,7 @@ def _orange(image):
 def replay() -> None:
     """The recording of section 3 of the fifth notebook, some seconds after its start."""
     policy, env = load_policy("random_circle_final"), "MyAntRandomPointsBulletEnv-v0"
-    run = record(policy, env, 3_000_000, target=(-12, 9), stop_at_target=1.0)
+    run = record(policy, env, UNSEEN_SEED, target=(-12, 9), stop_at_target=1.0)
     with tempfile.TemporaryDirectory() as folder:
         page = save_html(run, Path(folder, "replay.html"))
         shot(page.as_uri(), ROOT / "animations/replay_3d.png", 900, 420)

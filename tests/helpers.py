@@ -5,9 +5,6 @@ import numpy as np
 
 from envs.bullet import quiet
 
-UNSEEN_SEED = 3_000_000
-"""The first seed of README's scores in all directions.  Which policy of a run is shipped was decided on those from SCORE_SEED on."""
-
 
 class Still:
     """A policy that does nothing."""

@@ -12,11 +12,10 @@ import numpy as np
 import papermill
 import pytest
 from conftest import ROOT
-from helpers import UNSEEN_SEED
 from ray.cluster_utils import Cluster
 
 from training.curve import read_curve
-from utils import SCORE_SEED, load_policy
+from utils import SCORE_SEED, UNSEEN_SEED, load_policy
 from viewing.recording import random_path, record
 
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))

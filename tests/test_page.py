@@ -23,13 +23,13 @@ from browser import CHROMIUM, Browser, wait
 from conftest import ROOT
 from firefox import FIREFOX, XVFB, Firefox
 from gymnasium.utils.seeding import np_random
-from helpers import UNSEEN_SEED, Linear, near_color
+from helpers import Linear, near_color
 
 from override_ant_four_fronts import FourFronts
 from override_ant_random_points import RADIUS
 from page import article, build, bullet, record_fixtures
 from TD3 import TD3
-from utils import load_policy
+from utils import UNSEEN_SEED, load_policy
 from viewing.directions import eval_directions
 from viewing.web_export import PAGE, export_actor, export_html, show_html
 
