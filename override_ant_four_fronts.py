@@ -7,16 +7,27 @@ import numpy as np
 from envs.symmetry import ANT_TURNS, LEFT_RIGHT, Symmetry
 from override_ant_random_points import MyAntBulletEnv as AnyPointEnv
 
+MARGIN = np.deg2rad(15)
+"""How far beyond the border between two sides a target may be before the ant takes the other side for its front, in radians.
 
-def side_next_to(angle: float) -> int:
-    """The side of the ant next to a target, which is at an angle from its heading, in radians: 0 is the front, 1 the left side, 2
-    the back, 3 the right side.
+Without it, an ant whose target is near the border changes its front whenever its body sways, and sometimes falls.
+"""
+
+
+def side_next_to(angle: float, front: int | None = None) -> int:
+    """The side of the ant next to a target: 0 is the front, 1 the left side, 2 the back, 3 the right side.
+
+    Args:
+        angle: from the heading of the ant to its target, in radians.
+        front: the side that was next to it, which remains so until the target is further than `MARGIN` beyond its border.
     """
+    if front is not None and np.cos(angle - front * np.pi / 2) > np.cos(np.pi / 4 + MARGIN):
+        return front
     return round(angle / (np.pi / 2)) % 4
 
 
 class MyAntBulletEnv(AnyPointEnv):
-    """An ant that takes the side next to its target for its front, so that its target is always ahead, within 45 degrees.
+    """An ant that takes the side next to its target for its front, so that its target is always ahead, within 60 degrees.
 
     Turned by 90 degrees, the ant looks the same.  So the policy sees the ant turned, and its actions are turned back.
 
@@ -33,9 +44,16 @@ class MyAntBulletEnv(AnyPointEnv):
         """The left-right mirror alone: the others would put the target behind the ant."""
         return (LEFT_RIGHT,)
 
+    def reset(  # type: ignore[override]
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self.last_front: int | None = None
+        return super().reset(seed=seed, options=options)
+
     def front(self) -> int:
         """The side that is the front now, see `side_next_to`."""
-        return side_next_to(self.angle_to_target())
+        self.last_front = side_next_to(self.angle_to_target(), self.last_front)
+        return self.last_front
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         return ANT_TURNS[self.front()].state(state)
@@ -53,8 +71,9 @@ class FourFronts:
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
+        self.front: int | None = None
 
     def select_action(self, state: np.ndarray) -> np.ndarray:
         """The action, (8,), in a state, (28,)."""
-        front = side_next_to(np.arctan2(state[1], state[2]))
-        return ANT_TURNS[-front % 4].action(self.policy.select_action(ANT_TURNS[front].state(state)))
+        self.front = side_next_to(np.arctan2(state[1], state[2]), self.front)
+        return ANT_TURNS[-self.front % 4].action(self.policy.select_action(ANT_TURNS[self.front].state(state)))

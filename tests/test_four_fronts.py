@@ -6,7 +6,7 @@ from helpers import Linear
 
 from envs.registry import make_env
 from envs.symmetry import ANT_TURNS
-from override_ant_four_fronts import FourFronts
+from override_ant_four_fronts import FourFronts, side_next_to
 from utils import UNSEEN_SEED, load_policy
 from viewing.directions import eval_directions
 
@@ -38,18 +38,37 @@ def test_what_it_sees_and_does_are_turned_and_nothing_else(side):
 
 
 def test_its_target_is_always_ahead():
-    """In the observation, within 45 degrees, also after the target is reached and another one is chosen on the way."""
+    """In the observation, at first within 45 degrees and then within 60, also after another target is chosen on the way."""
     env = make_env("MyAntFourFrontsResetTargetBulletEnv-v0")
     rng, fronts = np.random.default_rng(0), set()
     for seed in range(12):
         state, _ = env.reset(seed=seed)
         for t in range(20):
-            assert abs(np.degrees(np.arctan2(state[1], state[2]))) <= 45 + 1e-3
+            assert abs(np.degrees(np.arctan2(state[1], state[2]))) <= (60 if t else 45) + 1e-3
             fronts.add(env.unwrapped.front())
             if t % 5 == 4:  # it is there
                 env.unwrapped.set_target(*env.unwrapped.robot.body_real_xyz[:2])
             state, *_ = env.step(rng.uniform(-1, 1, 8).astype(np.float32))
     assert fronts == {0, 1, 2, 3}
+    env.close()
+
+
+def test_a_side_remains_the_front_until_the_target_is_15_degrees_beyond_its_border():
+    degrees = [0, 44, 46, 59, 61, 46, 31, 29, -44, -61, -179, 179, 121, 119]
+    front, fronts = None, []
+    for angle in np.deg2rad(degrees):
+        fronts.append(front := side_next_to(angle, front))
+    assert fronts == [0, 0, 0, 0, 1, 1, 1, 0, 0, 3, 2, 2, 2, 1]
+    assert [side_next_to(angle) for angle in np.deg2rad(degrees)] == [0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 2, 2, 1, 1]
+
+
+def test_each_episode_begins_with_the_side_next_to_its_target():
+    env, _ = start(FOUR, 0)
+    base = env.unwrapped
+    for degrees, front in {50: 1, 40: 0}.items():  # after an episode that ended with the other front
+        angle = np.deg2rad(degrees)
+        env.reset(seed=0, options={"target": (9 * np.cos(angle), 9 * np.sin(angle))})
+        assert base.front() == front
     env.close()
 
 

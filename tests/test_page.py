@@ -25,7 +25,7 @@ from firefox import FIREFOX, XVFB, Firefox
 from gymnasium.utils.seeding import np_random
 from helpers import Linear, near_color
 
-from override_ant_four_fronts import FourFronts
+from override_ant_four_fronts import FourFronts, side_next_to
 from override_ant_random_points import RADIUS
 from page import article, build, bullet, record_fixtures
 from TD3 import TD3
@@ -240,16 +240,20 @@ FRONTS = """
 import { FourFronts } from "./page/src/policy.js";
 const [weights, states] = JSON.parse(process.argv[1]);
 const linear = { selectAction: (state) => Float32Array.from(weights.map((row) => row.reduce((sum, w, i) => sum + w * state[i], 0))) };
-console.log(JSON.stringify(states.map((state) => [...new FourFronts(linear).selectAction(Float32Array.from(state))])));
+const policy = new FourFronts(linear);
+console.log(JSON.stringify(states.map((state) => [...policy.selectAction(Float32Array.from(state))])));
 """
 
 
 def test_a_policy_with_four_fronts_turns_as_in_python(site):
-    """States with the target on all sides; every action depends on every observation."""
-    states = np.random.default_rng(1).normal(size=(40, 28)).astype(np.float32)
-    expected = [FourFronts(Linear()).select_action(state) for state in states]
-    fronts = {round(np.arctan2(state[1], state[2]) / (np.pi / 2)) % 4 for state in states}
-    assert fronts == {0, 1, 2, 3}
+    """States with the target on all sides, some of which keep the front of the one before; every action depends on every number."""
+    states = np.random.default_rng(1).normal(size=(80, 28)).astype(np.float32)
+    policy, fronts, expected = FourFronts(Linear()), [], []
+    for state in states:
+        expected.append(policy.select_action(state))
+        fronts.append(policy.front)
+    assert set(fronts) == {0, 1, 2, 3}
+    assert fronts != [side_next_to(np.arctan2(state[1], state[2])) for state in states]
     actions = node(json.dumps([Linear.weights.tolist(), states.tolist()]), script=FRONTS)
     np.testing.assert_allclose(actions, expected, atol=1e-5)
 

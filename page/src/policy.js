@@ -43,22 +43,32 @@ export class Policy {
   }
 }
 
+/** MARGIN of override_ant_four_fronts.py, in radians. */
+const MARGIN = Math.PI / 12;
+
 /** A policy that was trained with four fronts: it turns what it sees and what it does, as in override_ant_four_fronts.py. */
 export class FourFronts {
   /** @param {Policy} policy */
   constructor(policy) {
     this.policy = policy;
+    this.front = null;
   }
 
   /** @param {Float32Array} state (28)  @returns {Float32Array} action (8), each from -1 to 1 */
   selectAction(state) {
-    const front = (Math.round(Math.atan2(state[1], state[2]) / (Math.PI / 2)) + 4) % 4;
+    this.front = sideNextTo(Math.atan2(state[1], state[2]), this.front);
     let seen = state;
-    for (let turn = 0; turn < front; turn++) seen = quarterTurn(seen);
+    for (let turn = 0; turn < this.front; turn++) seen = quarterTurn(seen);
     let action = this.policy.selectAction(seen);
-    for (let turn = front; turn % 4; turn++) action = turnJoints(action, 1);
+    for (let turn = this.front; turn % 4; turn++) action = turnJoints(action, 1);
     return action;
   }
+}
+
+/** side_next_to of override_ant_four_fronts.py: the side of the ant next to its target, an angle in radians from its heading. */
+function sideNextTo(angle, front) {
+  const remains = front !== null && Math.cos(angle - (front * Math.PI) / 2) > Math.cos(Math.PI / 4 + MARGIN);
+  return remains ? front : (Math.round(angle / (Math.PI / 2)) + 4) % 4;
 }
 
 /** QUARTER_TURN of envs/symmetry.py, for a state: sine and cosine, vx and vy, roll and pitch change places, and so do the legs. */
