@@ -47,19 +47,20 @@ class MyAntBulletEnv(AnyPointEnv):
     def reset(  # type: ignore[override]
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        self.last_front: int | None = None
+        self.front: Any = None  # a side from the first observation on
         return super().reset(seed=seed, options=options)
 
-    def front(self) -> int:
-        """The side that is the front now, see `side_next_to`."""
-        self.last_front = side_next_to(self.angle_to_target(), self.last_front)
-        return self.last_front
+    def choose_front(self) -> int:
+        """The side that is the front from now on, see `side_next_to`."""
+        return side_next_to(self.angle_to_target(), self.front)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        return ANT_TURNS[self.front()].state(state)
+        self.front = self.choose_front()
+        return ANT_TURNS[self.front].state(state)
 
     def before_step(self, action: np.ndarray) -> np.ndarray:
-        return ANT_TURNS[-self.front() % 4].action(action)
+        # The front of the last observation counts, also if the target was moved since.
+        return ANT_TURNS[-self.front % 4].action(action)
 
 
 class FourFronts:

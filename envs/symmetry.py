@@ -197,3 +197,5 @@ def place(env: Any, symmetry: Symmetry, original: Any) -> None:
         robot.walk_target_x, robot.walk_target_y = x, y
         robot.calc_state()
         env.potential = robot.calc_potential()
+    if hasattr(env, "observe"):
+        env.observe(robot.calc_state())  # it may remember what it saw

@@ -27,7 +27,7 @@ def test_what_it_sees_and_does_are_turned_and_nothing_else(side):
     (four, seen), (ant, state) = start(FOUR, side), start(ANY, side)
     rng = np.random.default_rng(side)
     for _ in range(30):
-        assert four.unwrapped.front() == side
+        assert four.unwrapped.front == side
         np.testing.assert_array_equal(seen, ANT_TURNS[side].state(state))
         action = rng.uniform(-1, 1, 8).astype(np.float32)
         seen, reward, terminated, _, _ = four.step(action)
@@ -45,7 +45,7 @@ def test_its_target_is_always_ahead():
         state, _ = env.reset(seed=seed)
         for t in range(20):
             assert abs(np.degrees(np.arctan2(state[1], state[2]))) <= (60 if t else 45) + 1e-3
-            fronts.add(env.unwrapped.front())
+            fronts.add(env.unwrapped.front)
             if t % 5 == 4:  # it is there
                 env.unwrapped.set_target(*env.unwrapped.robot.body_real_xyz[:2])
             state, *_ = env.step(rng.uniform(-1, 1, 8).astype(np.float32))
@@ -68,19 +68,26 @@ def test_each_episode_begins_with_the_side_next_to_its_target():
     for degrees, front in {50: 1, 40: 0}.items():  # after an episode that ended with the other front
         angle = np.deg2rad(degrees)
         env.reset(seed=0, options={"target": (9 * np.cos(angle), 9 * np.sin(angle))})
-        assert base.front() == front
+        assert base.front == front
     env.close()
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_its_policy_can_walk_in_the_ant_with_one_front(side):
-    """It then does the same, up to the rounding of the angle."""
+    """It then does the same, up to the rounding of the angle, also after the target was moved behind it between two steps."""
     (four, seen), (ant, state) = start(FOUR, side), start(ANY, side)
     policy = Linear()
-    for _ in range(10):
-        np.testing.assert_allclose(seen, ANT_TURNS[side].state(state), atol=1e-4)
-        seen, *_ = four.step(policy.select_action(seen))
-        state, *_ = ant.step(FourFronts(policy).select_action(state))
+    turning = FourFronts(policy)
+    for t in range(10):
+        action, same_action = policy.select_action(seen), turning.select_action(state)
+        np.testing.assert_allclose(seen, ANT_TURNS[turning.front].state(state), atol=1e-4)
+        if t == 5:
+            x, y = SIDES[side]
+            for env in (four, ant):
+                env.unwrapped.set_target(-x, -y)
+        seen, *_ = four.step(action)
+        state, *_ = ant.step(same_action)
+    assert four.unwrapped.front == turning.front == (side + 2) % 4
     four.close()
     ant.close()
 
