@@ -17,7 +17,9 @@ from ray.cluster_utils import Cluster
 from training.curve import read_curve
 from utils import SCORE_SEED, UNSEEN_SEED, load_policy
 from viewing.recording import random_path, record
+from viewing.seeds import compare, read_groups
 
+SWEEPS = ROOT / "results" / "sweeps"
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
 SMALL = {
     "TD3notebook-MyAnt.ipynb": {
@@ -99,7 +101,7 @@ LEAVES = {
 
 
 def test_every_notebook_has_small_numbers_to_be_run_with_and_a_score_to_be_checked():
-    assert sorted(SMALL) == sorted(LEAVES) == sorted([*PRINTED, "sweep.ipynb"]) == NOTEBOOKS
+    assert sorted(SMALL) == sorted(LEAVES) == sorted(PRINTED) == NOTEBOOKS
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -177,6 +179,30 @@ def curve_of_the_article():
     return f"the post's values: best mean return {np.max(returns):,.0f};"
 
 
+def chance(groups, against):
+    """How the last of some groups of runs compares with another one by its area under the curve, as exercises of sweep.ipynb say it."""
+    row = compare(groups, against, threshold=1500, what="area_under_curve")[-1]
+    return f"with a probability of {row[f'better than {against}']}, p = {row['p']}"
+
+
+def td3():
+    return read_groups(SWEEPS / "default/evaluations.csv", label="TD3", max_timesteps=200_000)
+
+
+def no_delay_with_new_seeds():
+    groups = read_groups(SWEEPS / "new_seeds/evaluations.csv", by="policy_freq")
+    return chance(dict(sorted(groups.items(), reverse=True)), "policy_freq=2")
+
+
+def neither_of_two_ideas():
+    return chance(td3() | read_groups(SWEEPS / "ddpg/evaluations.csv", label="neither"), "TD3")
+
+
+def what_the_other_remedies_do():
+    bare = read_groups(SWEEPS / "bare/default/evaluations.csv", label="bare", max_timesteps=200_000)
+    return chance(bare | td3(), "bare")
+
+
 PRINTED = {
     "ModifyingRL.ipynb": [path_of_the_article],
     "TD3notebook.ipynb": [first_sprint, curve_of_the_article],
@@ -184,8 +210,9 @@ PRINTED = {
     "TD3notebook-random_points.ipynb": [sideways_to_a_point],
     "TD3notebook-cookbook.ipynb": [sprinter_with_dear_electricity],
     "TD3_view_random_points.ipynb": [a_point_behind],
+    "sweep.ipynb": [no_delay_with_new_seeds, neither_of_two_ideas, what_the_other_remedies_do],
 }
-"""Scores that stand in the notebooks, and how they are made.  sweep.ipynb shows no policy."""
+"""Scores and comparisons that stand in the notebooks, and how they are made."""
 
 
 @pytest.mark.skipif(
