@@ -566,19 +566,6 @@ def test_the_page_fits_can_be_read_and_looks_like_the_films(page, windows, touch
     assert not browser.errors
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_an_open_page_turns_dark_when_the_browser_does(page):
-    page.open(1280, 657)
-    assert page.browser.screenshot()[-20:, -20:].mean() > 200, "the corner of the controls is not light"
-    page.browser("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
-    is_dark = "document.readyState == 'complete' && document.documentElement.dataset.mantineColorScheme == 'dark'"
-    wait(lambda: page.browser.evaluate(is_dark), 60, "the page stayed light")  # a screenshot of a page that reloads never comes
-    wait(page.is_drawn, 90, "no ant and no tiles in sight")
-    assert page.browser.screenshot()[-20:, -20:].mean() < 100, "the corner of the controls is not dark"
-    assert "m to go" in page.browser.evaluate("document.body.innerText")
-
-
 def test_a_policy_with_four_fronts_runs_to_a_point_behind_it():
     """The ant of the page has one front, so this policy has to turn what it sees and what it does by itself."""
     simulation = Simulation({"four fronts": steer.load_steered("four_fronts_final")})

@@ -23,7 +23,7 @@ from envs.world import Shape, ground_heights
 from override_ant import REACHED
 from training.files import atomic_write
 from viewing.recording import Recording
-from viewing.server import PREFERS_DARK, RELOADS, serving
+from viewing.server import PREFERS_DARK, serving
 from viewing.style import DARK_TILE, LIGHT_TILE, SKY, TARGET, TERRAIN, TRAIL, link_color
 
 with quiet():
@@ -306,6 +306,6 @@ def save_html(recording: Recording, path: str | Path, fps: float = 30, max_secon
             if moves:
                 scene.set_targets(recording.targets[step : step + 1])
             serializer.insert_sleep(1 / fps)
-        page = serializer.as_html().replace("{darkMode:false}", f"{{darkMode:{PREFERS_DARK}}};{RELOADS}", 1)
+        page = serializer.as_html().replace("{darkMode:false}", f"{{darkMode:{PREFERS_DARK}}}", 1)
         part.write_text(page, encoding="utf-8")
     return path

@@ -112,9 +112,6 @@ def request_check(
 PREFERS_DARK = 'matchMedia("(prefers-color-scheme: dark)").matches'
 """JavaScript: whether the visitor's browser asks for dark pages."""
 
-RELOADS = 'matchMedia("(prefers-color-scheme: dark)").onchange = () => location.reload()'
-"""JavaScript: makes the page load anew when that changes, for example at sunset."""
-
 
 def follow_color_scheme(response: Response) -> None:
     """Makes viser's page, if the response is that, as light or dark as the visitor's browser asks for.
@@ -131,7 +128,7 @@ def follow_color_scheme(response: Response) -> None:
 def _with_color_scheme(page, is_zipped):
     """The page with the script in its head."""
     page = gzip.decompress(page) if is_zipped else page
-    script = f"<script>window.__VISER_EMBED_CONFIG__ = {{darkMode: {PREFERS_DARK}}}; {RELOADS}</script>"
+    script = f"<script>window.__VISER_EMBED_CONFIG__ = {{darkMode: {PREFERS_DARK}}}</script>"
     page = page.replace(b"</head>", script.encode() + b"</head>", 1)
     return gzip.compress(page) if is_zipped else page
 
