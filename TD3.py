@@ -136,24 +136,26 @@ class TD3:
         return self.actor(states.to(self.actor.l1.weight.dtype)).float().cpu().numpy()
 
     def train(self, replay_buffer: Any, batch_size: int = 256) -> dict[str, Tensor]:
-        """One update of the critics, and at every `policy_freq`-th call of the actor and the target networks.
+        """Updates the critics, and at every `policy_freq`-th call the actor and the target networks.
 
         Args:
-            replay_buffer: its `sample(batch_size)` gives state (B, S), action (B, A), next_state (B, S), reward (B, 1) and
-                discount (B, 1), the factor of the next state's value: gamma, or 0 where next_state is terminal.
+            replay_buffer: its `sample(batch_size)` gives state (B, S), action (B, A), next_state
+                (B, S), reward (B, 1) and discount (B, 1), the factor of the next state's value:
+                gamma, or 0 where next_state is terminal.
             batch_size: `B`.
 
         Returns:
-            a new dict of 0-dimensional tensors: `critic_loss`, `Q`, the mean of the first critic over the batch, and after an
-            update of the actor `actor_loss`.
+            a new dict of 0-dimensional tensors: `critic_loss`, `Q`, the mean of the first critic over
+            the batch, and after an update of the actor `actor_loss`.
         """
         self.total_it += 1
         state, action, next_state, reward, discount = replay_buffer.sample(batch_size)
 
         with torch.no_grad():
             # Target policy smoothing: clipped noise on the target action (section 5.3)
-            noise = (torch.randn_like(action) * self.policy_noise).clamp(-self.noise_clip, self.noise_clip)
-            next_action = (self.actor_target(next_state) + noise).clamp(-self.max_action, self.max_action)
+            noise = torch.randn_like(action) * self.policy_noise
+            next_action = self.actor_target(next_state) + noise.clamp(-self.noise_clip, self.noise_clip)
+            next_action = next_action.clamp(-self.max_action, self.max_action)
             # Clipped double Q-learning: the smaller of the two target critics (section 4.2)
             target_Q1, target_Q2 = self.critic_target(next_state, next_action)
             next_Q = torch.min(target_Q1, target_Q2) if self.clipped_double_q else target_Q1
@@ -168,11 +170,12 @@ class TD3:
 
         # Delayed policy updates (section 5.2)
         if self.total_it % self.policy_freq == 0:
-            # Not in the paper: motors that are driven beyond 2 before their tanh have a price
             z = self.actor.pre_tanh(state)
             Q = self.critic.Q1(state, self.max_action * torch.tanh(z))
+            # Not in the paper: a penalty on actions whose value before the tanh is beyond -2 or 2
             saturation = F.relu(z.abs() - 2).square().mean()
-            actor_loss = -Q.mean() + self.saturation_penalty * Q.detach().abs().mean() * saturation
+            penalty = self.saturation_penalty * Q.detach().abs().mean() * saturation
+            actor_loss = -Q.mean() + penalty
             self.actor_optimizer.zero_grad()
             actor_loss.backward(inputs=list(self.actor.parameters()))
             self.actor_optimizer.step()

@@ -14,12 +14,12 @@ Without it, an ant whose target is near the border changes its front whenever it
 """
 
 
-def side_next_to(angle: float, front: int | None = None) -> int:
-    """The side of the ant next to a target: 0 is the front, 1 the left side, 2 the back, 3 the right side.
+def facing_side(angle: float, front: int | None = None) -> int:
+    """The side of the ant that faces a target: 0 is the front, 1 the left side, 2 the back, 3 the right side.
 
     Args:
         angle: from the heading of the ant to its target, in radians.
-        front: the side that was next to it, which remains so until the target is further than `MARGIN` beyond its border.
+        front: the side that faced it so far, which remains the front until the target is further than `MARGIN` beyond its border.
     """
     if front is not None and np.cos(angle - front * np.pi / 2) > np.cos(np.pi / 4 + MARGIN):
         return front
@@ -27,7 +27,7 @@ def side_next_to(angle: float, front: int | None = None) -> int:
 
 
 class MyAntBulletEnv(AnyPointEnv):
-    """An ant that takes the side next to its target for its front, so that its target is always ahead, within 60 degrees.
+    """An ant that takes the side that faces its target for its front, so that its target is always ahead, within 60 degrees.
 
     Turned by 90 degrees, the ant looks the same.  So the policy sees the ant turned, and its actions are turned back.
 
@@ -51,8 +51,8 @@ class MyAntBulletEnv(AnyPointEnv):
         return super().reset(seed=seed, options=options)
 
     def choose_front(self) -> int:
-        """The side that is the front from now on, see `side_next_to`."""
-        return side_next_to(self.angle_to_target(), self.front)
+        """The side that is the front from now on, see `facing_side`."""
+        return facing_side(self.angle_to_target(), self.front)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         self.front = self.choose_front()
@@ -76,5 +76,5 @@ class FourFronts:
 
     def select_action(self, state: np.ndarray) -> np.ndarray:
         """The action, (8,), in a state, (28,)."""
-        self.front = side_next_to(np.arctan2(state[1], state[2]), self.front)
+        self.front = facing_side(np.arctan2(state[1], state[2]), self.front)
         return ANT_TURNS[-self.front % 4].action(self.policy.select_action(ANT_TURNS[self.front].state(state)))

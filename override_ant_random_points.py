@@ -43,7 +43,7 @@ class MyAntBulletEnv(OnePointEnv):
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """Without `angle_progress`, which tells front from back, an ant that walks backward is worth as much."""
+        """All three without `angle_progress`.  With it, front and back differ: left-right alone."""
         return super().symmetries if self.angle_progress else ANT_SYMMETRIES
 
     def choose_target(self) -> tuple[float, float]:

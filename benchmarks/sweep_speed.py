@@ -53,6 +53,7 @@ def draw(rows: list[list[float]], path: Path) -> Path:
         points = [(row[1], row[3]) for row in rows if row[0] == cpus]
         label = f"{cpus:.0f} CPU{'s' if cpus > 1 else ''} a run"
         ax.plot(*zip(*points, strict=True), label=label, color=color, marker=marker, linewidth=style.LINE, markersize=8)
+    ax.margins(0.1)
     ax.set(xlabel="runs at the same time", ylabel=f"runs of {RUN_STEPS:,} steps an hour", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
     style.legend(ax, loc="upper left")

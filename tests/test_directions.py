@@ -54,7 +54,7 @@ def test_each_quantity_is_computed_from_the_paths():
     np.testing.assert_allclose(result.speed[:3], [10 / 1.65, 10 / 3.3, 5 / 0.825])
     np.testing.assert_allclose(result.straightness, [1, 1, 1, 0], atol=1e-6)
     assert result.median_steps == np.inf, "half of the targets were missed, so the median is infinite"
-    assert str(result).startswith("2 of 4 targets reached within 1 m, 1 falls; steps of those: 100 to 200; ")
+    assert str(result).startswith("2 of 4 targets reached within 1 m, 1 fall; steps of the reached: 100 to 200; ")
 
 
 def test_a_miss_counts_as_infinite_in_the_median():
@@ -160,6 +160,8 @@ def test_the_polar_plot_has_the_steps_and_a_cross_for_each_miss():
     np.testing.assert_allclose(missed.get_xdata(), [np.pi, 1.5 * np.pi])
     ticks = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
     assert ticks and max(text.get_position()[1] for text in ticks) < min(missed.get_ydata()), "no number is under the crosses"
+    angle = np.degrees(ticks[0].get_position()[0])
+    assert min(abs(angle - degrees) for degrees in (0, 90)) > 12, "and none is on a line, which there is at 0 and 90 degrees"
 
 
 class OriginalsActor(nn.Module):

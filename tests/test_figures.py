@@ -47,6 +47,9 @@ def test_a_class_of_a_notebook_is_in_the_class_diagram():
     Crab.__module__ = "__main__"
     shown = texts(plot_classes(Crab, MyAnt))
     assert shown[shown.index("Crab") + 1] == "reward_terms" and shown.count("MyAntBulletEnv") == 2
+    modules = [shown[k + 1].splitlines()[0] for k, text in enumerate(shown) if text == "MyAntBulletEnv"]
+    assert modules == ["override_ant", "override_ant_random_points"], "the names alone would not tell them apart"
+    assert "override_ant_random_points.MyAntBulletEnv from override_ant.MyAntBulletEnv" in plot_classes(Crab, MyAnt).alt
 
 
 def test_terms_are_drawn_with_their_sums():
@@ -156,6 +159,21 @@ def test_paths_are_drawn_in_metres_with_their_ends():
     assert [m[1:] for m in markers if m[0] == "*"] == [(2, 1)]  # the stock ant's target is a kilometre away
     assert min(text.get_fontsize() for text in axes.get_legend().get_texts() + axes.get_xticklabels()) >= 11
     assert plot_paths(run, ax=axes) is figure
+
+
+def test_ants_that_end_at_their_start_are_counted_there():
+    runs = [record(Walk(), "MyAntBulletEnv-v0", max_steps=3, target=target) for target in ((-5, 0), (-5, 5), (5, 5))]
+    for run, fell in zip(runs, (False, False, True), strict=True):
+        run.terminated = fell
+    far = record(Walk(), "MyAntBulletEnv-v0", max_steps=3, target=(5, 0))
+    far.torso = np.linspace([0, 0, 0.5], [4, 0, 0.5], far.length + 1)
+    assert texts(plot_paths([*runs, far])) == ["3 end here"]
+    ax = plot_paths([*runs[:2], far]).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["2 stay here"] and ax.texts[0].get_ha() == "right"
+    markers = [line.get_marker() for line in ax.lines if line.get_marker() in ("o", "X") and line.get_color() != "none"]
+    assert markers == ["o"], "the end of the one that left"
+    assert texts(plot_paths([runs[2], runs[2], far])) == ["2 fall here"]
+    assert texts(plot_paths([runs[0], far])) == [], "one mark covers nothing"
 
 
 def test_the_points_of_a_path_are_numbered():

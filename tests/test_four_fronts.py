@@ -6,7 +6,7 @@ from helpers import Linear
 
 from envs.registry import make_env
 from envs.symmetry import ANT_TURNS
-from override_ant_four_fronts import FourFronts, side_next_to
+from override_ant_four_fronts import FourFronts, facing_side
 from utils import UNSEEN_SEED, load_policy
 from viewing.directions import eval_directions
 
@@ -57,12 +57,12 @@ def test_a_side_remains_the_front_until_the_target_is_15_degrees_beyond_its_bord
     degrees = [0, 44, 46, 59, 61, 46, 31, 29, -44, -61, -179, 179, 121, 119]
     front, fronts = None, []
     for angle in np.deg2rad(degrees):
-        fronts.append(front := side_next_to(angle, front))
+        fronts.append(front := facing_side(angle, front))
     assert fronts == [0, 0, 0, 0, 1, 1, 1, 0, 0, 3, 2, 2, 2, 1]
-    assert [side_next_to(angle) for angle in np.deg2rad(degrees)] == [0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 2, 2, 1, 1]
+    assert [facing_side(angle) for angle in np.deg2rad(degrees)] == [0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 2, 2, 1, 1]
 
 
-def test_each_episode_begins_with_the_side_next_to_its_target():
+def test_each_episode_begins_with_the_facing_side_its_target():
     env, _ = start(FOUR, 0)
     base = env.unwrapped
     for degrees, front in {50: 1, 40: 0}.items():  # after an episode that ended with the other front

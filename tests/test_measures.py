@@ -10,6 +10,7 @@ from utils import SCORE_SEED
 from viewing.measures import (
     MEASURES,
     by_arm,
+    means,
     measure,
     plot_matrix,
     plot_measure,
@@ -78,6 +79,14 @@ def test_a_table_is_read_by_recipe(table):
     np.testing.assert_array_equal(found["Moon"], [10, 11, 12, 13, 14])
     with pytest.raises(ValueError, match="recipe is 'cake', which .*: expected one of other, worlds"):
         read_measures(table, "cake")
+
+
+def test_a_fall_of_one_seed_of_five_is_in_the_table(table):
+    rows = [row | {"fell": float(row["seed"] == "3")} for row in read_measures(table, "worlds") if row["tested_in"] == "Moon"]
+    found = means(rows, "pace", "fell")
+    assert [row["trained in"] for row in found] == ["Earth in Moon", "Moon"]
+    assert [row[MEASURES["fell"]] for row in found] == ["0.20", "0.20"]
+    assert [row[MEASURES["pace"]] for row in found] == ["2.00", "12.00"]
 
 
 def test_the_figures_show_the_table(table):

@@ -25,7 +25,7 @@ from firefox import FIREFOX, XVFB, Firefox
 from gymnasium.utils.seeding import np_random
 from helpers import Linear, near_color
 
-from override_ant_four_fronts import FourFronts, side_next_to
+from override_ant_four_fronts import FourFronts, facing_side
 from override_ant_random_points import RADIUS
 from page import article, build, bullet, record_fixtures
 from TD3 import TD3
@@ -253,7 +253,7 @@ def test_a_policy_with_four_fronts_turns_as_in_python(site):
         expected.append(policy.select_action(state))
         fronts.append(policy.front)
     assert set(fronts) == {0, 1, 2, 3}
-    assert fronts != [side_next_to(np.arctan2(state[1], state[2])) for state in states]
+    assert fronts != [facing_side(np.arctan2(state[1], state[2])) for state in states]
     actions = node(json.dumps([Linear.weights.tolist(), states.tolist()]), script=FRONTS)
     np.testing.assert_allclose(actions, expected, atol=1e-5)
 

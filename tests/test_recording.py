@@ -8,7 +8,7 @@ from pybullet_envs_gymnasium.gym_locomotion_envs import AntBulletEnv
 from envs.registry import make_env
 from override_ant import REACHED
 from utils import load_policy
-from viewing.recording import random_path, record
+from viewing.recording import random_path, record, sharpest_corner
 
 
 class TargetAnt(AntBulletEnv):
@@ -109,6 +109,22 @@ def test_given_targets_are_kept_in_an_environment_that_resets_its_target():
     assert env.unwrapped.reset_target
     assert len(np.unique(record(Walk(), env).targets, axis=0)) > 1
     env.close()
+
+
+def test_the_sharpest_corner_of_those_that_were_reached_is_found():
+    run = record(Walk(), "MyAntBulletEnv-v0", max_steps=3)
+    points = np.array([(2, 0), (4, 0), (4, 2), (2, 0), (4, 0)], np.float32)  # it turns by 0, 90, 135 and 135 degrees
+    run.targets = np.repeat(points, 10, axis=0)
+    run.torso = np.pad(np.repeat(points, 10, axis=0), ((0, 0), (0, 1)))
+    run.torso[0] = 0
+    assert run.points_reached == 5
+    corner, degrees = sharpest_corner(run)
+    assert (corner, round(degrees)) == (2, 135)
+    run.targets, run.torso = run.targets[:30], run.torso[:30] - [0, 0.001, 0]
+    run.torso[20:] = 0  # it does not come to the third point
+    assert run.points_reached == 2 and sharpest_corner(run)[0] == 1
+    with pytest.raises(ValueError, match="run has 1 points, of which 0 were reached: expected a corner."):
+        sharpest_corner(record(Walk(), "MyAntBulletEnv-v0", max_steps=3))
 
 
 def test_random_paths_keep_the_given_distances():

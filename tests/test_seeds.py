@@ -246,8 +246,9 @@ def test_each_of_a_few_seeds_is_drawn_and_their_number_is_in_the_title(count, tm
     middle = {2: 0.5, 10: 4.5}[count]
     assert [middle + 1, middle + 2] in drawn
     (legend,) = figure.legends  # below the axes, where it lies on no line
-    assert [text.get_text() for text in legend.get_texts()] == [f"a ({count} seeds)", "b (1 seed)", "threshold, 1"]
-    assert f"of {count + 1} seeds" in figure.alt and f"a, {middle + 2:,.0f} after 2,000,000 steps" in figure.alt
+    thin = ["a single run"] if count < 10 else []
+    assert [text.get_text() for text in legend.get_texts()] == [f"a ({count} seeds)", "b (1 seed)", *thin, "threshold, 1"]
+    assert f"of {count + 1} runs" in figure.alt and f"a, {middle + 2:,.0f} after 2,000,000 steps" in figure.alt
 
 
 def test_the_solved_fraction_is_drawn_to_the_end_with_the_unsolved_runs_marked():
@@ -255,11 +256,12 @@ def test_the_solved_fraction_is_drawn_to_the_end_with_the_unsolved_runs_marked()
     ax = plot_solved(groups, 5).axes[0]
     lines = {line.get_label(): line for line in ax.lines}
     quick, slow = lines["quick (3 seeds)"], lines["slow (2 seeds)"]
-    assert quick.get_xydata()[-1].tolist() == [400 / 1e6, 1], "all are solved, and stay so"
-    assert slow.get_xydata()[-1].tolist() == [400 / 1e6, 0.5]
+    assert quick.get_xydata()[-1].tolist() == [424 / 1e6, 1], "all are solved, and stay so"
+    assert slow.get_xydata()[-1].tolist() == [424 / 1e6, 0.5]
     assert quick.get_linewidth() > slow.get_linewidth(), "a line under one that equals it is seen"
     marks = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() == "|"]
-    assert marks == [[], [[400 / 1e6, 0.5]], []], "the last one is for the legend"
+    assert marks == [[], [[424 / 1e6, 0.5]], []], "the last one is for the legend"
+    assert ax.get_xlim()[0] == 100 / 1e6, "the first evaluation"
     assert "quick, 3 of 3; slow, 1 of 2" in ax.figure.alt
     assert "2 to 3 seeds each" in ax.get_title()
 

@@ -93,11 +93,12 @@ class DirectionEvaluation:
 
     def __str__(self) -> str:
         reached = self.reached
-        text = f"{reached.sum()} of {len(reached)} targets reached within {REACHED:g} m, {self.fell.sum()} falls"
+        falls = f"{self.fell.sum()} fall{'' if self.fell.sum() == 1 else 's'}"
+        text = f"{reached.sum()} of {len(reached)} targets reached within {REACHED:g} m, {falls}"
         if not reached.any():
             return f"{text}; nearest {self.nearest.min():.1f} m"
         steps = self.steps[reached]
-        text += f"; steps: median {self.median_steps:.0f}, " if np.isfinite(self.median_steps) else "; steps of those: "
+        text += f"; steps: median {self.median_steps:.0f}, " if np.isfinite(self.median_steps) else "; steps of the reached: "
         return (
             f"{text}{steps.min()} to {steps.max()}; "
             f"{np.median(self.speed[reached]):.2f} m/s, straightness {np.median(self.straightness[reached]):.2f}"
@@ -309,6 +310,21 @@ def _plot_paths(ax, result):
     ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
 
 
+def _free_angle(results, ticks):
+    """The angle in degrees, between two of the usual directions, at which no line comes near one of the ticks."""
+
+    def gap(angle):
+        lengths = [
+            steps
+            for result in results
+            for degrees, steps, reached in zip(result.degrees, result.steps, result.reached, strict=True)
+            if reached and abs((degrees - angle + 180) % 360 - 180) < 12
+        ]
+        return np.abs(np.subtract.outer(ticks, lengths)).min(initial=np.inf)
+
+    return max(np.arange(67.5, 427.5, 45) % 360, key=gap)
+
+
 def plot_steps(results: DirectionEvaluation | dict[str, DirectionEvaluation]) -> "Figure":
     """A polar plot of the number of steps to the target by direction.  Crosses outside are targets that were not reached.
 
@@ -335,9 +351,10 @@ def plot_steps(results: DirectionEvaluation | dict[str, DirectionEvaluation]) ->
     ax.set_rmin(0)
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, longest) if 0 < tick < 0.97 * longest]
     ax.set_rgrids(ticks, [""] * len(ticks))  # the labels are drawn above the lines, and none is under the crosses
+    angle = _free_angle(results.values(), ticks)
     for tick in ticks:
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
-        ax.text(np.radians(67.5), tick, f"{tick:.0f}", fontsize=SMALL, color=INK, ha="center", va="center", bbox=box, zorder=4)
+        ax.text(np.radians(angle), tick, f"{tick:.0f}", fontsize=SMALL, color=INK, ha="center", va="center", bbox=box, zorder=4)
     ax.set_title("steps to the target, by direction", fontsize=LARGE, color=INK)
     if not all(result.reached.all() for result in results.values()):
         ax.plot([], [], "X", color="grey", markersize=7, label="not reached")

@@ -1,6 +1,7 @@
 """Figures that explain: classes, the reward and its terms, the ideas of TD3, and the paths of recordings."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def plot_classes(environment: type, robot: type) -> "Figure":
     """Two columns of boxes, the base classes of the environment and of the robot, with the methods that ours define.
 
-    Everything is read from the classes: their bases (without mixins), their modules, and the methods in their bodies.
+    Two classes of the same name also have that of their module.  Everything is read from the classes: their bases (without mixins), their modules, and the methods in their bodies.
 
     Args:
         environment, robot: two classes.
@@ -33,6 +34,9 @@ def plot_classes(environment: type, robot: type) -> "Figure":
 
     columns = [_ancestors(environment), _ancestors(robot)]
     texts = {cls: _methods(cls) if _is_ours(cls) else cls.__module__.split(".")[0] for cls in itertools.chain(*columns)}
+    counts = [Counter(cls.__name__ for cls in column) for column in columns]
+    twice = {cls for column, count in zip(columns, counts, strict=True) for cls in column if count[cls.__name__] > 1}
+    texts |= {cls: f"{cls.__module__}\n{texts[cls]}" for cls in twice}
     gap, line = 0.32, 0.24
     height = {cls: 0.42 + line * text.count("\n") + (line if text else 0) for cls, text in texts.items()}
     lowest = -max(sum(height[cls] + gap for cls in column) for column in columns)
@@ -62,7 +66,8 @@ def plot_classes(environment: type, robot: type) -> "Figure":
     ax.text(3.85, max(centers) + 0.1, "self.\nrobot", ha="center", fontsize=SMALL, color=OKABE_ITO[1], family="monospace")
     ax.set(xlim=(-0.1, 7.8), ylim=(lowest + gap - 0.1, 0.5))
     ax.axis("off")
-    chains = [" from ".join(cls.__name__ for cls in column[::-1]) for column in columns]
+    names = {cls: f"{cls.__module__}.{cls.__name__}" if cls in twice else cls.__name__ for cls in texts}
+    chains = [" from ".join(names[cls] for cls in column[::-1]) for column in columns]
     figure.alt = f"Inheritance, two columns of boxes. The environment: {chains[0]}. The robot, its self.robot: {chains[1]}."
     return figure
 
@@ -329,7 +334,8 @@ def plot_to_go(recordings: dict[str, Recording]) -> "Figure":
 def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "Figure":
     """Paths seen from above, with their targets, which are numbered if a recording has several.
 
-    A star is filled if the ant reached that target, and hollow otherwise.
+    A star is filled if the ant reached that target, and hollow otherwise.  Where several ants end at their start, they are counted
+    there, because their marks would cover one another.
 
     Args:
         recordings: a `Recording` or a list of them.
@@ -348,6 +354,8 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
         figure.set_facecolor("white")
         style.style_axes(ax)
     star = 17 if max(map(len, targets)) < 8 else 12
+    stayed = [run for run in recordings if np.linalg.norm(run.path[-1] - run.path[0]) < 0.03 * extent.max()]
+    stayed = stayed if len(stayed) > 1 else []
     kinds = {"start": ("o", "none", 12), "end": ("o", "grey", 7)}
     for run, points, color in zip(recordings, targets, itertools.cycle(OKABE_ITO)):
         ax.plot(*run.path.T, color=color, linewidth=LINE)
@@ -357,7 +365,9 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
             kinds[kind] = ("*", "grey" if reached else "white", 14)
             look = {"color": color if reached else "white", "markeredgecolor": "black" if reached else color}
             ax.plot(*target, "*", markersize=star, zorder=2.5, **look)
-        end = {"color": color, "markeredgecolor": "black", "zorder": 4}
+        if run in stayed:
+            continue
+        end = {"color": color, "markeredgecolor": "black", "zorder": 4 if run.fell or len(points) < 2 else 2.4}
         ax.plot(*run.path[-1], "X" if run.fell else "o", markersize=10 if run.fell else 7, **end)
         if run.fell:
             kinds["fell"] = ("X", "grey", 10)
@@ -375,6 +385,13 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
     ax.margins(0)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xlabel="x (m)", ylabel="y (m)")
+    if stayed:
+        left = np.mean([run.path[-1, 0] - run.path[0, 0] for run in recordings]) > 0  # where there are fewer paths
+        fallen = sum(run.fell for run in stayed)
+        words = {0: f"{len(stayed)} stay here", len(stayed): f"{fallen} fall here"}
+        text = words.get(fallen, f"{len(stayed)} end here")
+        look = {"ha": "right" if left else "left", "va": "center", "fontsize": SMALL, "color": INK, "zorder": 6}
+        ax.annotate(text, stayed[0].path[0], (-11 if left else 11, 0), textcoords="offset points", **look)
     for run, points in zip(recordings, targets, strict=True):
         if len(points) > 1:
             _number(ax, run.path, points, star)
@@ -405,7 +422,7 @@ def _number(ax, path, points, star):
                 offset[1] = distance * point * np.sin(angle)
                 center = at + offset
                 numbers = (np.abs(placed[:, :2] - center) < half + placed[:, 2:]).all(axis=1).sum()
-                under = (np.abs(stars - center) < half + 0.42 * star * point).all(axis=1).sum()
+                under = (np.abs(stars - center) < half + 0.55 * star * point).all(axis=1).sum()
                 crossed = (np.abs(ways - center) < half + point).all(axis=1).any()
                 cost = 100 * numbers + 100 * under + 30 * crossed + distance
                 if best is None or cost < best[0]:

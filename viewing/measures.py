@@ -132,13 +132,16 @@ def by_arm(rows: Sequence[Mapping[str, Any]], what: str) -> dict[str, np.ndarray
 def means(rows: Sequence[Mapping[str, Any]], *what: str) -> list[dict[str, str]]:
     """A table of interquartile means over the seeds, for `viewing.notebook.table`: a row for each arm.
 
+    `fell` is the mean of all seeds.  An interquartile mean would leave out the one seed of five that falls.
+
     Args:
         rows: as from `read_measures`.
         *what: some of `MEASURES`, a column for each.
     """
     columns = {each: by_arm(rows, each) for each in what}
     return [
-        {"trained in": label} | {MEASURES[each]: f"{iqm(found[label]):,.2f}" for each, found in columns.items()}
+        {"trained in": label}
+        | {MEASURES[each]: f"{(np.mean if each == 'fell' else iqm)(found[label]):,.2f}" for each, found in columns.items()}
         for label in columns[what[0]]
     ]
 
@@ -163,7 +166,8 @@ def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "
     across, up = by_arm(rows, x), by_arm(rows, y)
     middles = {label: (iqm(across[label]), iqm(up[label])) for label in across}
     top = 3 * min(height for _, height in middles.values())
-    ax.plot(*zip(*middles.values(), strict=True), color=GREY, linewidth=1.5, zorder=1)
+    drawn = [(pace, min(height, top)) for pace, height in middles.values()]
+    ax.plot(*zip(*drawn, strict=True), color=GREY, linewidth=1.5, zorder=1)
     for (label, values), color in zip(across.items(), OKABE_ITO, strict=False):
         above = up[label] > top
         ax.plot(values[~above], up[label][~above], color=color, linestyle="", marker="o", markersize=5, alpha=0.6)
@@ -175,7 +179,8 @@ def plot_tradeoff(rows: Sequence[Mapping[str, Any]], x: str = "pace", y: str = "
     ax.set(xlabel=MEASURES[x], ylabel=MEASURES[y])
     if max(map(max, up.values())) > top:
         ax.set_ylim(0, 1.05 * top)
-        ax.set_title(f"triangles: more than {top:.0f}", fontsize=style.MEDIUM, color=INK)
+        unit = MEASURES[y].partition("(")[2].removesuffix(")")
+        ax.set_title(f"triangles: more than {top:.0f} {unit}", fontsize=style.MEDIUM, color=INK)
     style.legend(ax, loc="best")
     places = "; ".join(f"{label}, {iqm(across[label]):,.2f} and {iqm(up[label]):,.2f}" for label in across)
     figure.alt = f"Interquartile means of two measures, {MEASURES[x]} and {MEASURES[y]}: {places}."

@@ -138,7 +138,7 @@ def source(thing: Callable[..., Any] | type) -> "Markdown":
     """How a function or a class is written."""
     from IPython.display import Markdown
 
-    return Markdown(f"```python\n{inspect.getsource(thing)}```")
+    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing))}```")
 
 
 def diff(before: Callable[..., Any] | type, after: Callable[..., Any] | type) -> "Markdown":

@@ -260,6 +260,22 @@ def random_path(count: int = 20, nearest: float = 5.0, farthest: float = 28.0, s
     return np.cumsum(distances[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
 
 
+def sharpest_corner(run: Recording) -> tuple[int, float]:
+    """The index of the point at which a recorded path turns most, and by how many degrees.
+
+    Only points that were reached count, and the last point of a path is no corner.
+
+    Raises:
+        ValueError: there is no such point.
+    """
+    legs = np.diff(np.vstack([run.path[:1], run.points]), axis=0)
+    headings = np.degrees(np.arctan2(legs[:, 1], legs[:, 0]))
+    turns = np.abs((np.diff(headings) + 180) % 360 - 180)[: run.points_reached]
+    if not len(turns):
+        raise ValueError(f"run has {len(run.points)} points, of which {run.points_reached} were reached: expected a corner.")
+    return int(turns.argmax()), float(turns.max())
+
+
 def snapshot(robot: Any) -> tuple[list, list, Any, tuple[float, float]]:
     """The present state of a robot: one row each of a recording's poses, joints, torso and targets."""
     body, p = robot.objects[0], robot._p

@@ -282,30 +282,35 @@ def plot_seeds(groups: Groups, threshold: float | None = None, each: bool | None
     loaded = _load(groups)
     figure, ax = style.figure(6.4, 4.6)
     ends = []
+    few = {label for label, curves in loaded.items() if (len(curves) < FEW if each is None else each)}
     for (label, curves), color in zip(loaded.items(), itertools.cycle(OKABE_ITO)):
-        if len(curves) < FEW if each is None else each:
-            for curve in curves:
-                ax.plot(curve["timesteps"] / 1e6, curve["mean_return"], color=color, linewidth=0.9, alpha=0.5)
+        for curve in curves if label in few else ():
+            ax.plot(curve["timesteps"] / 1e6, curve["mean_return"], color=color, linewidth=0.9, alpha=0.5)
         steps, returns = at_common_steps(curves)
         means, (low, high) = iqm(returns), bootstrap_interval(iqm, returns)
         ax.fill_between(steps / 1e6, low, high, color=color, alpha=0.18, linewidth=0)
         ax.plot(steps / 1e6, means, color=color, linewidth=3, label=_label(label, loaded))
         ends.append(f"{label or 'mean'}, {means[-1]:,.0f} after {steps[-1]:,.0f} steps")
+    if any(len(loaded[label]) > 1 for label in few):
+        ax.plot([], [], color=GREY, linewidth=0.9, label="a single run")
     if threshold is not None:
         ax.axhline(threshold, color=GREY, linewidth=1, linestyle="--", label=f"threshold, {threshold:,.0f}")
     style.steps_axis(ax)
     ax.set_ylabel("mean return of an evaluation")
     _title(ax, "Interquartile mean and 95 % interval", loaded)
     style.legend(figure, loc="outside lower center", ncols=2)  # inside, it would lie on lines
-    figure.alt = f"Learning curves of {_count(sum(map(len, loaded.values())))}; interquartile means: {'; '.join(ends)}."
+    runs = sum(map(len, loaded.values()))
+    figure.alt = f"Learning curves of {runs} run{'s' if runs > 1 else ''}; interquartile means: {'; '.join(ends)}."
     return figure
 
 
 def plot_solved(groups: Groups, threshold: float) -> "Figure":
     """The fraction of solved runs over environment steps, with 95 % intervals (`solved_fraction`).
 
-    A short vertical line marks where a run ended unsolved.  The interval is left out where no run is solved yet.  Each group has
-    a thinner line than the group before, which is seen under it where both have the same fraction.
+    The axis begins at the first evaluation.  The lines go on for a short piece after the last one, so that what happened there can
+    be seen.  A short vertical line marks where a run ended unsolved, or the end of that piece if it was at the last evaluation.
+    The interval is left out where no run is solved yet.  Each group has a thinner line than the group before, which is seen under
+    it where both have the same fraction.
 
     Args:
         groups: learning curves by label.
@@ -315,25 +320,35 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
         ValueError: a group is empty.
     """
     loaded = _load(groups)
-    horizon = max(curve["timesteps"][-1] for curves in loaded.values() for curve in curves)
+    first, horizon = (np.array([curve["timesteps"][k] for curves in loaded.values() for curve in curves]) for k in (0, -1))
+    first, horizon = first.min(), horizon.max()
+    piece = 0.06 * horizon
     figure, ax = style.figure(6.4, 4.6)
     counts, unsolved = [], False
     widths = LINE * np.linspace(1 + 0.6 * (len(loaded) - 1), 1, len(loaded))
     for (label, curves), color, width in zip(loaded.items(), itertools.cycle(OKABE_ITO), widths):
         steps, fraction, low, high = solved_fraction(curves, threshold)
-        if fraction[-1] == 1:  # it stays there
-            steps = np.append(steps[:-1], horizon)
+        last = steps[-1]
+        steps[-1] = (horizon if fraction[-1] == 1 else last) + piece  # where all are solved, it stays so
         ax.fill_between(steps / 1e6, low, high, where=fraction > 0, step="post", color=color, alpha=0.15, linewidth=0)
         ax.step(steps / 1e6, fraction, where="post", color=color, linewidth=width, label=_label(label, loaded))
         ends = np.array([curve["timesteps"][-1] for curve in curves if solved_row(curve, threshold) is None])
         heights = fraction[np.searchsorted(steps, ends, side="right") - 1]
-        ax.plot(ends / 1e6, heights, color=color, linestyle="", marker="|", markersize=12, markeredgewidth=LINE)
+        ax.plot(
+            np.where(ends == last, last + piece, ends) / 1e6,
+            heights,
+            color=color,
+            linestyle="",
+            marker="|",
+            markersize=12,
+            markeredgewidth=LINE,
+        )
         counts.append(f"{label or 'of all'}, {len(curves) - len(ends)} of {len(curves)}")
         unsolved |= len(ends) > 0
     ax.set(ylabel="fraction of runs", ylim=(-0.03, 1.03))
     if unsolved:
         ax.plot([], [], color=GREY, linestyle="", marker="|", markersize=12, markeredgewidth=LINE, label="a run ended unsolved")
-    ax.set_xlim(left=0)
+    ax.set_xlim(left=first / 1e6)
     style.steps_axis(ax)
     _title(ax, f"Solved: {threshold:,.0f}, twice in a row", loaded)
     style.legend(figure, loc="outside lower center", ncols=2)
@@ -371,7 +386,8 @@ def plot_values(groups: Mapping[str, np.ndarray], what: str) -> "Figure":
     """
     figure, ax = style.figure(6.4, 1.6 + 0.5 * len(groups))
     means, digits = [], 2 if all(np.abs(values).max() < 100 for values in groups.values()) else 0
-    for k, ((label, values), color) in enumerate(zip(groups.items(), itertools.cycle(OKABE_ITO))):
+    colors = OKABE_ITO[: 6 if len(groups) <= 6 else 1]  # the axis names them, and the last colours are pale
+    for k, ((label, values), color) in enumerate(zip(groups.items(), itertools.cycle(colors))):
         mean, (low, high) = iqm(values), bootstrap_interval(iqm, values)
         means.append(f"{label}, {_with_interval(mean, low, high, digits)}")
         ax.plot([low, high], [k, k], color=color, linewidth=8, alpha=0.3, solid_capstyle="butt")

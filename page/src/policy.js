@@ -65,7 +65,7 @@ export class FourFronts {
   }
 }
 
-/** side_next_to of override_ant_four_fronts.py: the side of the ant next to its target, an angle in radians from its heading. */
+/** facing_side of override_ant_four_fronts.py: the side of the ant that faces its target, an angle in radians from its heading. */
 function sideNextTo(angle, front) {
   const remains = front !== null && Math.cos(angle - (front * Math.PI) / 2) > Math.cos(Math.PI / 4 + MARGIN);
   return remains ? front : (Math.round(angle / (Math.PI / 2)) + 4) % 4;
