@@ -205,7 +205,7 @@ def draw(rows: list[list[Any]], path: Path) -> Path:
     for name, color, marker in zip(SETUPS, style.OKABE_ITO, "os^Dvx", strict=False):
         points = [(float(row[1]), float(row[2])) for row in rows if row[0] == name]
         ax.plot(*zip(*points, strict=True), label=name, color=color, marker=marker, linewidth=style.LINE, markersize=7)
-    ax.axvline(1000, color=style.GREY, linewidth=1, linestyle="--")
+    ax.axvline(1000, color=style.GREY, linewidth=1, linestyle="--", label="1,000 runs")
     ax.set(xlabel="runs at the same time, 10 on each machine", ylabel="useful fraction of the steps", ylim=(0, 1.03))
     ax.set_xscale("log")
     style.legend(ax, loc="lower left")

@@ -234,6 +234,7 @@ def plot_smoothing(action: np.ndarray, critic: np.ndarray, smoothed: np.ndarray)
         near = {"xytext": (0, offset), "textcoords": "offset points", "ha": "center"}
         ax.annotate(f"best: {action[best]:.2f}", (action[best], values[best]), fontsize=SMALL, color=INK, **near)
     ax.set(xlabel="action", ylabel="Q, arbitrary units")
+    ax.locator_params("x", nbins=5)  # more labels would touch
     ax.margins(y=0.14)
     style.legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     found = ", ".join(f"{action[np.argmax(values)]:.2f} for {label}" for label, (values, *_) in looks.items())
@@ -257,6 +258,8 @@ def plot_delay(actions: dict[str, np.ndarray], best: float = 0.0) -> "Figure":
         ax.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=LINE, label=label)
     ax.set(xlabel="updates of the critic", ylabel="action")
     style.legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, columnspacing=1.2)
+    highest = "; ".join(f"{label}, {values.max():+.2f}" for label, values in actions.items())
+    figure.alt = f"Action of an actor over updates of its critic; the best action is {best:g}; highest action: {highest}."
     return figure
 
 
