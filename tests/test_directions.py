@@ -54,7 +54,7 @@ def test_each_quantity_is_computed_from_the_paths():
     np.testing.assert_allclose(result.speed[:3], [10 / 1.65, 10 / 3.3, 5 / 0.825])
     np.testing.assert_allclose(result.straightness, [1, 1, 1, 0], atol=1e-6)
     assert result.median_steps == np.inf, "half of the targets were missed, so the median is infinite"
-    assert str(result).startswith("2 of 4 targets reached within 1 m, 1 fall; steps of the reached: 100 to 200; ")
+    assert str(result).startswith("2 of 4 targets reached within 1 m, 1 fall; steps to those reached: 100 to 200; ")
 
 
 def test_a_miss_counts_as_infinite_in_the_median():

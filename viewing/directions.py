@@ -98,7 +98,7 @@ class DirectionEvaluation:
         if not reached.any():
             return f"{text}; nearest {self.nearest.min():.1f} m"
         steps = self.steps[reached]
-        text += f"; steps: median {self.median_steps:.0f}, " if np.isfinite(self.median_steps) else "; steps of the reached: "
+        text += f"; steps: median {self.median_steps:.0f}, " if np.isfinite(self.median_steps) else "; steps to those reached: "
         return (
             f"{text}{steps.min()} to {steps.max()}; "
             f"{np.median(self.speed[reached]):.2f} m/s, straightness {np.median(self.straightness[reached]):.2f}"
