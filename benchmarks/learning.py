@@ -5,7 +5,7 @@
 
 Each run trains for all of its steps, is evaluated on ten episodes every 50,000 steps, and leaves its learning curve as
 curves/AGENT_seedN.csv.  A run whose curve is there is not repeated, so the same command continues after an interrupt; a run that
-was interrupted begins anew.  At the end curves/summary.md is written from all curves that are there.
+was interrupted begins anew.  At the end curves/summary.md and curves/curves.png are made from all curves that are there.
 
 The peers have as many threads as OMP_NUM_THREADS says, by default one for each core.  Where other processes need these cores, set
 it to 1, because threads that wait for each other are slow then.
@@ -25,7 +25,7 @@ from benchmarks.table import FOLDER, Row
 from main import main as train
 from training.cli import run_cli
 from training.curve import read_curve, summarize
-from viewing.seeds import Curve, bootstrap_interval, iqm, scores
+from viewing.seeds import Curve, bootstrap_interval, iqm, plot_seeds, scores
 
 Agent = Literal["ours", "ours_basic", "sb3_matched", "sb3", "sbx"]
 AGENTS: dict[Agent, str] = {
@@ -199,8 +199,10 @@ def main(
         folder: Folder of the learning curves.
     """
     failed = train_missing(agents, seeds, max_timesteps, folder)
-    summary = summary_table(read_curves(folder), level)
+    curves = read_curves(folder)
+    summary = summary_table(curves, level)
     (folder / "summary.md").write_text(summary + "\n", encoding="utf-8")
+    plot_seeds(curves, threshold=level).savefig(folder / "curves.png", dpi=160)
     print(summary)
     if failed:
         raise RuntimeError("\n".join(f"{agent} was not run: {why}" for agent, why in failed.items()))

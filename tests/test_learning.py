@@ -90,6 +90,7 @@ def test_only_what_is_missing_is_trained_seed_by_seed(curves, monkeypatch, capsy
         learning.main(agents=("sbx", "ours", "sb3"), seeds=(0, 1, 2), max_timesteps=500, folder=curves)
     assert started == [("sbx", 0), ("ours", 0), ("ours", 1), ("ours", 2), ("sb3", 2)]
     table = (curves / "summary.md").read_text()
+    assert (curves / "curves.png").stat().st_size > 10_000
     assert table.rstrip("\n") == capsys.readouterr().out.rstrip("\n")
     lines = [[cell.strip() for cell in line.split("|")[1:5]] for line in table.splitlines()[2:5]]
     assert lines == [

@@ -393,8 +393,8 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
         fallen = sum(run.fell for run in stayed)
         words = {0: f"{len(stayed)} stay here", len(stayed): f"{fallen} fall here"}
         text = words.get(fallen, f"{len(stayed)} end here")
-        look = {"ha": "right" if left else "left", "va": "center", "fontsize": SMALL, "color": INK, "zorder": 6}
-        ax.annotate(text, stayed[0].path[0], (-11 if left else 11, 0), textcoords="offset points", **look)
+        place: dict[str, Any] = {"xytext": (-11 if left else 11, 0), "textcoords": "offset points", "va": "center", "zorder": 6}
+        ax.annotate(text, stayed[0].path[0], ha="right" if left else "left", fontsize=SMALL, color=INK, **place)
     for run, points in zip(recordings, targets, strict=True):
         if len(points) > 1:
             _number(ax, run.path, points, star)
