@@ -310,23 +310,26 @@ def _plot_paths(ax, result):
     ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
 
 
-def _free_angle(results, ticks):
-    """The angle in degrees, between two of the usual directions, at which no line comes near one of the ticks."""
+def _label_places(results, ticks, room):
+    """The angle in degrees, between two of the usual directions, for the labels of ticks, and those that are on no line there."""
 
-    def gap(angle):
+    def free(angle):
         lengths = [
             steps
             for result in results
             for degrees, steps, reached in zip(result.degrees, result.steps, result.reached, strict=True)
             if reached and abs((degrees - angle + 180) % 360 - 180) < 12
         ]
-        return np.abs(np.subtract.outer(ticks, lengths)).min(initial=np.inf)
+        return [tick for tick in ticks if all(abs(tick - steps) > room for steps in lengths)]
 
-    return max(np.arange(67.5, 427.5, 45) % 360, key=gap)
+    angle = max(np.arange(67.5, 427.5, 45) % 360, key=lambda angle: len(free(angle)))
+    return angle, free(angle)
 
 
 def plot_steps(results: DirectionEvaluation | dict[str, DirectionEvaluation]) -> "Figure":
     """A polar plot of the number of steps to the target by direction.  Crosses outside are targets that were not reached.
+
+    A ring has no label where the label would lie on a line.
 
     Args:
         results: a `DirectionEvaluation`, or a dict of them whose keys become the legend.
@@ -350,9 +353,9 @@ def plot_steps(results: DirectionEvaluation | dict[str, DirectionEvaluation]) ->
     ax.set_rmax(ring + 0.06 * longest)
     ax.set_rmin(0)
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, longest) if 0 < tick < 0.97 * longest]
-    ax.set_rgrids(ticks, [""] * len(ticks))  # the labels are drawn above the lines, and none is under the crosses
-    angle = _free_angle(results.values(), ticks)
-    for tick in ticks:
+    ax.set_rgrids(ticks, [""] * len(ticks))  # labels follow; none is under the crosses
+    angle, free = _label_places(results.values(), ticks, room=0.07 * longest)
+    for tick in free:
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
         ax.text(np.radians(angle), tick, f"{tick:.0f}", fontsize=SMALL, color=INK, ha="center", va="center", bbox=box, zorder=4)
     ax.set_title("steps to the target, by direction", fontsize=LARGE, color=INK)
