@@ -203,6 +203,11 @@ def what_the_other_remedies_do():
     return chance(bare | td3(), "bare")
 
 
+def no_delay_without_the_other_remedies():
+    bare = read_groups(SWEEPS / "bare/default/evaluations.csv", label="bare", max_timesteps=200_000)
+    return chance(bare | read_groups(SWEEPS / "bare/no_delay/evaluations.csv", label="no delay"), "bare")
+
+
 PRINTED = {
     "ModifyingRL.ipynb": [path_of_the_article],
     "TD3notebook.ipynb": [first_sprint, curve_of_the_article],
@@ -210,7 +215,12 @@ PRINTED = {
     "TD3notebook-random_points.ipynb": [sideways_to_a_point],
     "TD3notebook-cookbook.ipynb": [sprinter_with_dear_electricity],
     "TD3_view_random_points.ipynb": [a_point_behind],
-    "sweep.ipynb": [no_delay_with_new_seeds, neither_of_two_ideas, what_the_other_remedies_do],
+    "sweep.ipynb": [
+        no_delay_with_new_seeds,
+        neither_of_two_ideas,
+        what_the_other_remedies_do,
+        no_delay_without_the_other_remedies,
+    ],
 }
 """Scores and comparisons that stand in the notebooks, and how they are made."""
 
