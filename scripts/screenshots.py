@@ -97,7 +97,7 @@ def tensorboard() -> None:
     path = ROOT / "animations/tensorboard.png"
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            browser = Browser(folder, 1100, 520)
+            browser = Browser(folder, 1100, 860)
             try:
                 wait(lambda: _answers("http://127.0.0.1:6111"), 60, "TensorBoard did not start")
                 browser("Page.navigate", url=f"http://127.0.0.1:6111/?{chosen}#timeseries")  # it changes the address itself
