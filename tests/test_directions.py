@@ -126,7 +126,7 @@ def test_a_map_says_how_many_tries_and_which_environment():
     one.env = "AntBulletEnv-v0"
     figure = plot_directions(one)
     assert figure.get_suptitle() == "one try in each direction, targets 10.0 m away\nAntBulletEnv-v0"
-    assert "2 of 4 targets reached, at 0, 90 degrees, 1 falls" in figure.alt
+    assert "2 of 4 targets reached, at 0, 90 degrees, 1 fall" in figure.alt
     other = example()
     other.env = "MyAntBulletEnv-v0"
     figure = plot_directions({"a": one, "b": other})

@@ -93,8 +93,7 @@ class DirectionEvaluation:
 
     def __str__(self) -> str:
         reached = self.reached
-        falls = f"{self.fell.sum()} fall{'' if self.fell.sum() == 1 else 's'}"
-        text = f"{reached.sum()} of {len(reached)} targets reached within {REACHED:g} m, {falls}"
+        text = f"{reached.sum()} of {len(reached)} targets reached within {REACHED:g} m, {_falls(self)}"
         if not reached.any():
             return f"{text}; nearest {self.nearest.min():.1f} m"
         steps = self.steps[reached]
@@ -287,6 +286,11 @@ def _set_titles(ax, lines):
         ax.annotate(line, (0.5, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", **look)
 
 
+def _falls(result):
+    """Their number in words."""
+    return f"{result.fell.sum()} fall{'' if result.fell.sum() == 1 else 's'}"
+
+
 def _in_words(title, result):
     """One result, for the description of a figure."""
     name = f"{title}, in {result.env}" if title and result.env else title or result.env
@@ -294,7 +298,7 @@ def _in_words(title, result):
     text = f"{name + ': ' if name else ''}{result.reached.sum()} of {len(result.targets)} targets reached"
     if result.reached.all() or not result.reached.any() or result.reached.sum() > 12:
         where = ""
-    return f"{text}{f', at {where} degrees' if where else ''}, {result.fell.sum()} falls"
+    return f"{text}{f', at {where} degrees' if where else ''}, {_falls(result)}"
 
 
 def _plot_paths(ax, result):
