@@ -198,14 +198,16 @@ def neither_of_two_ideas():
     return chance(td3() | read_groups(SWEEPS / "ddpg/evaluations.csv", label="neither"), "TD3")
 
 
+def bare():
+    return read_groups(SWEEPS / "bare/default/evaluations.csv", label="bare", max_timesteps=200_000)
+
+
 def what_the_other_remedies_do():
-    bare = read_groups(SWEEPS / "bare/default/evaluations.csv", label="bare", max_timesteps=200_000)
-    return chance(bare | td3(), "bare")
+    return chance(bare() | td3(), "bare")
 
 
 def no_delay_without_the_other_remedies():
-    bare = read_groups(SWEEPS / "bare/default/evaluations.csv", label="bare", max_timesteps=200_000)
-    return chance(bare | read_groups(SWEEPS / "bare/no_delay/evaluations.csv", label="no delay"), "bare")
+    return chance(bare() | read_groups(SWEEPS / "bare/no_delay/evaluations.csv", label="no delay"), "bare")
 
 
 PRINTED = {

@@ -389,12 +389,7 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xlabel="x (m)", ylabel="y (m)")
     if stayed:
-        left = np.mean([run.path[-1, 0] - run.path[0, 0] for run in recordings]) > 0  # where there are fewer paths
-        fallen = sum(run.fell for run in stayed)
-        words = {0: f"{len(stayed)} stay here", len(stayed): f"{fallen} fall here"}
-        text = words.get(fallen, f"{len(stayed)} end here")
-        place: dict[str, Any] = {"xytext": (-11 if left else 11, 0), "textcoords": "offset points", "va": "center", "zorder": 6}
-        ax.annotate(text, stayed[0].path[0], ha="right" if left else "left", fontsize=SMALL, color=INK, **place)
+        _count_at_start(ax, stayed, left=np.mean([run.path[-1, 0] - run.path[0, 0] for run in recordings]) > 0)
     for run, points in zip(recordings, targets, strict=True):
         if len(points) > 1:
             _number(ax, run.path, points, star)
@@ -405,6 +400,15 @@ def plot_paths(recordings: Recording | Iterable[Recording], ax: Any = None) -> "
 def _near_points(run):
     """The targets of a recording that fit on a map, (N, 2).  The stock ant's is a kilometre away."""
     return run.points[np.linalg.norm(run.points - run.path[0], axis=1) < 500]
+
+
+def _count_at_start(ax, stayed, left):
+    """Writes how many ants ended at their start, on the side where there are fewer paths."""
+    fallen = sum(run.fell for run in stayed)
+    verb = {0: "stay", len(stayed): "fall"}.get(fallen, "end")
+    look = {"va": "center", "ha": "right" if left else "left", "fontsize": SMALL, "color": INK, "zorder": 6}
+    start, offset = stayed[0].path[0], (-11 if left else 11, 0)
+    ax.annotate(f"{len(stayed)} {verb} here", start, offset, textcoords="offset points", **look)
 
 
 def _number(ax, path, points, star):

@@ -320,9 +320,10 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
         ValueError: a group is empty.
     """
     loaded = _load(groups)
-    first, horizon = (np.array([curve["timesteps"][k] for curves in loaded.values() for curve in curves]) for k in (0, -1))
-    first, horizon = first.min(), horizon.max()
+    steps_of_all = [curve["timesteps"] for curves in loaded.values() for curve in curves]
+    first, horizon = min(steps[0] for steps in steps_of_all), max(steps[-1] for steps in steps_of_all)
     piece = 0.06 * horizon
+    mark = {"linestyle": "", "marker": "|", "markersize": 12, "markeredgewidth": LINE}
     figure, ax = style.figure(6.4, 4.6)
     counts, unsolved = [], False
     widths = LINE * np.linspace(1 + 0.6 * (len(loaded) - 1), 1, len(loaded))
@@ -334,20 +335,12 @@ def plot_solved(groups: Groups, threshold: float) -> "Figure":
         ax.step(steps / 1e6, fraction, where="post", color=color, linewidth=width, label=_label(label, loaded))
         ends = np.array([curve["timesteps"][-1] for curve in curves if solved_row(curve, threshold) is None])
         heights = fraction[np.searchsorted(steps, ends, side="right") - 1]
-        ax.plot(
-            np.where(ends == last, last + piece, ends) / 1e6,
-            heights,
-            color=color,
-            linestyle="",
-            marker="|",
-            markersize=12,
-            markeredgewidth=LINE,
-        )
+        ax.plot(np.where(ends == last, last + piece, ends) / 1e6, heights, color=color, **mark)
         counts.append(f"{label or 'of all'}, {len(curves) - len(ends)} of {len(curves)}")
         unsolved |= len(ends) > 0
     ax.set(ylabel="fraction of runs", ylim=(-0.03, 1.03))
     if unsolved:
-        ax.plot([], [], color=GREY, linestyle="", marker="|", markersize=12, markeredgewidth=LINE, label="a run ended unsolved")
+        ax.plot([], [], color=GREY, label="a run ended unsolved", **mark)
     ax.set_xlim(left=first / 1e6)
     style.steps_axis(ax)
     _title(ax, f"Solved: {threshold:,.0f}, twice in a row", loaded)
